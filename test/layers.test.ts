@@ -41,6 +41,7 @@ function roomOf (file: string): Room | undefined {
   if (file === 'lib/plugin.ts') return 'plugin'
   if (file === 'lib/options.ts') return 'compression'
   if (file === 'lib/wire/message.ts') return 'base'
+  if (file === 'lib/clock.ts') return 'transport' // the platform's time, beside the platform's sockets
   if (file.startsWith('types/')) return 'types'
   if (/^lib\/(otel|health|reflection)/.test(file)) return 'extras'
 

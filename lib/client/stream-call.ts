@@ -1,0 +1,247 @@
+/**
+ * One stream of a caller, from the wish to open it to its outcome: what is sent before the server has
+ * answered waits in order, what arrives goes to the receiving half, the Close brings outcome and
+ * trailers. Protocol 1.0, 5.3; 1.1, sections 2 and 5.
+ */
+import type { Clock, Timer } from '../../types/clock.js'
+import type { CallOptions } from '../../types/client-options.js'
+import { ReceiveHalf } from '../call/receive-half.js'
+import type { DecompressSettings } from '../call/decompress.js'
+import type { MessageOptions } from '../../types/stream.js'
+import { MAX_CHUNK_BYTES, tooLarge } from '../connection/outbox.js'
+import type { Session, SessionSink } from '../connection/session.js'
+import { Category, ErrorCode, RpcError, categoryFromCode } from '../errors.js'
+import { Metadata, metadataEntries } from '../metadata.js'
+import { Descr, NO_BYTES, Payload, RpcType } from '../wire/message.js'
+import type { Close } from '../wire/message.js'
+import { abortError, deadlineError, sessionClosed } from './call-errors.js'
+import type { OpenRole, Opener } from './open.js'
+
+/** What streams need of their client. */
+export interface StreamHost {
+  readonly clock: Clock
+  readonly role: OpenRole
+  readonly settings: DecompressSettings & { readonly sendBufferBytes: number, readonly maxSendMsgSize: number }
+  /** Whether the server is known to speak 1.1. */
+  readonly isMinor1: () => boolean
+  /** A call has begun or is over. */
+  readonly onStarted: () => void
+  readonly onEnded: () => void
+}
+
+interface EarlyMessage {
+  readonly bytes: Uint8Array
+  readonly options: MessageOptions | undefined
+  readonly endStream: boolean
+  readonly resolve: () => void
+  readonly reject: (error: RpcError) => void
+}
+
+const SENT = Promise.resolve()
+const noop = (): void => {}
+
+export class StreamCall implements SessionSink, Opener {
+  readonly receive: ReceiveHalf
+  /** Metadata of the OpenAck, once the server has accepted. */
+  headers = new Metadata()
+  /** Metadata of the Close, once the stream is over. */
+  trailer = new Metadata()
+  /** Resolves when the stream is over, with its error if it failed. Never rejects. */
+  readonly ended: Promise<RpcError | undefined>
+  #session: Session | undefined
+  /** What was sent before the session existed. */
+  #early: EarlyMessage[] = []
+  #earlyBytes = 0
+  #isSendEnded = false
+  #isOver = false
+  #error: RpcError | undefined
+  #isOpening = false
+  #giveUpOpen: () => void = noop
+  #resolveEnded: (error: RpcError | undefined) => void = noop
+  #timer: Timer | undefined
+  readonly #host: StreamHost
+  readonly #type: RpcType
+  readonly #descr = new Descr()
+  readonly #options: CallOptions
+  readonly #deadlineAt: number | undefined
+
+  constructor (host: StreamHost, type: RpcType, names: { package: string, service: string, call: string }, options: CallOptions) {
+    this.#host = host
+    this.#type = type
+    this.#options = options
+    this.#descr.package = names.package
+    this.#descr.service = names.service
+    this.#descr.call = names.call
+    this.#descr.type = type
+    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) })
+    this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
+    const { signal, timeoutMs } = options
+    this.#deadlineAt = timeoutMs === undefined ? undefined : host.clock.now() + timeoutMs
+    host.onStarted()
+    if (signal?.aborted === true) this.#over(abortError(signal))
+    else if (timeoutMs !== undefined && timeoutMs < 1) this.#over(deadlineError())
+    if (this.#isOver) return
+    if (timeoutMs !== undefined) this.#timer = host.clock.timer(timeoutMs, () => { this.cancel(deadlineError()) })
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    // The Open waits until the end of the caller's own step, so that a first message can travel in it.
+    queueMicrotask(() => { this.#open() })
+  }
+
+  get error (): RpcError | undefined { return this.#error }
+
+  /** Sends one message, or puts it in line while the session is being opened. */
+  send (bytes: Uint8Array, options?: MessageOptions): Promise<void> {
+    if (this.#error !== undefined || this.#isOver) return rejected(this.#error ?? sessionClosed())
+    if (this.#isSendEnded) return rejected(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
+    if (this.#session === undefined) return this.#sendEarly(bytes, options, false)
+    const sending = options?.metadata === undefined
+      ? this.#session.send(bytes)
+      : this.#session.send(bytes, { metadata: metadataEntries(options.metadata) })
+    return sending ?? SENT
+  }
+
+  /** Says that no more will be sent. */
+  endSending (): void {
+    if (this.#isSendEnded || this.#isOver) return
+    if (this.#session === undefined) this.#sendEarly(NO_BYTES, undefined, true).catch(noop)
+    else this.#session.end()
+    this.#isSendEnded = true
+  }
+
+  /** Ends the call from this side: the server's handler is told by its signal. */
+  cancel (reason: RpcError): void {
+    if (this.#isOver) return
+    this.#giveUpOpen()
+    this.#session?.cancel(0, reason)
+    this.#over(reason)
+  }
+
+  // --- Opener
+
+  onOpened (create: (sink: SessionSink) => Session, headers: Metadata, firstTaken: boolean): void {
+    const session = this.#session = create(this)
+    this.headers = headers
+    const early = this.#early
+    this.#early = []
+    this.#earlyBytes = 0
+    for (const [at, message] of early.entries()) {
+      if (at === 0 && firstTaken) {
+        message.resolve()
+        if (message.endStream) session.endedByFirst()
+        continue
+      }
+      this.#sendQueued(session, message)
+    }
+    // A 1.0 server expects nothing of the client on a Recv session.
+    if (this.#type === RpcType.Recv) this.#isSendEnded = true
+  }
+
+  onRefused (error: RpcError): void { this.#over(error) }
+
+  // --- SessionSink
+
+  onMessage (message: Payload, cost: number): void { this.receive.push(message, cost) }
+
+  /** A server's EndStream is optional: the outcome comes with the Close. */
+  onEnd (): void {}
+
+  onCancel (): void { this.#over(new RpcError(Category.Canceled, 'canceled by the server')) }
+
+  onPeerClose (close: Close): void {
+    const session = this.#session
+    this.trailer = Metadata.fromEntries(close.metadata)
+    let error: RpcError | undefined
+    if (close.errCode !== 0) error = new RpcError(categoryFromCode(close.errCode), close.error, { metadata: this.trailer })
+    else if (session?.assembly !== undefined) error = new RpcError(Category.DataLoss, 'the stream ended inside a message', { code: ErrorCode.INCOMPLETE })
+    session?.finish(error ?? sessionClosed())
+    this.#over(error)
+  }
+
+  onFail (error: RpcError): void { this.#over(error) }
+  onBadMessage (_reqID: number, error: RpcError): void { this.cancel(error) }
+
+  // ---
+
+  readonly #onAbort = (): void => { this.cancel(abortError(this.#options.signal)) }
+
+  #open (): void {
+    if (this.#isOver) return
+    this.#isOpening = true
+    // A Recv call ends its half with its request; there may be none.
+    if (this.#type === RpcType.Recv && !this.#isSendEnded) this.endSending()
+    const leftMs = this.#deadlineAt === undefined ? 0 : Math.ceil(this.#deadlineAt - this.#host.clock.now())
+    if (this.#deadlineAt !== undefined && leftMs < 1) return this.#over(deadlineError())
+    this.#giveUpOpen = this.#host.role.open({
+      descr: this.#descr,
+      deadlineMS: BigInt(leftMs),
+      metadata: metadataEntries(this.#options.metadata),
+      first: this.#first()
+    }, this)
+  }
+
+  /** The first message, where it may travel inside the Open. */
+  #first (): Payload | undefined {
+    const message = this.#early[0]
+    if (message === undefined || message.bytes.byteLength > MAX_CHUNK_BYTES || message.bytes.byteLength > this.#host.settings.maxSendMsgSize) return undefined
+    const first = new Payload()
+    first.payload = message.bytes
+    first.endStream = message.endStream
+    first.metadata = metadataEntries(message.options?.metadata)
+    return first
+  }
+
+  #sendEarly (bytes: Uint8Array, options: MessageOptions | undefined, endStream: boolean): Promise<void> {
+    const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
+    if (bytes.byteLength > maxSendMsgSize) return rejected(tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`))
+    if (this.#early.length > 0 && this.#earlyBytes + bytes.byteLength > sendBufferBytes) {
+      return rejected(new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL }))
+    }
+    this.#earlyBytes += bytes.byteLength
+    const promise = new Promise<void>((resolve, reject) => {
+      const last = this.#early.at(-1)
+      // The end mark joins the message before it, unless that one is in an Open that was sent already.
+      if (endStream && last !== undefined && (this.#early.length > 1 || !this.#isOpening)) this.#early[this.#early.length - 1] = { ...last, endStream }
+      else {
+        this.#early.push({ bytes, options, endStream, resolve, reject })
+        return
+      }
+      resolve()
+    })
+    promise.catch(noop)
+    return promise
+  }
+
+  #sendQueued (session: Session, message: EarlyMessage): void {
+    const isMark = message.endStream && message.bytes.byteLength === 0
+    if (isMark) {
+      // A 1.0 Recv session takes no input at all.
+      if (this.#type !== RpcType.Recv || this.#host.isMinor1()) session.end()
+      return message.resolve()
+    }
+    if (this.#type === RpcType.Recv && !this.#host.isMinor1()) return message.resolve()
+    const options = { metadata: metadataEntries(message.options?.metadata) }
+    const sending = message.endStream ? session.sendLast(message.bytes, options) : session.send(message.bytes, options)
+    if (sending === undefined) message.resolve()
+    else sending.then(message.resolve, message.reject)
+  }
+
+  #over (error: RpcError | undefined): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#error = error
+    this.#timer?.stop()
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    const early = this.#early
+    this.#early = []
+    for (const message of early) message.reject(error ?? sessionClosed())
+    this.receive.end(error)
+    this.#resolveEnded(error)
+    this.#host.onEnded()
+  }
+}
+
+function rejected (error: RpcError): Promise<void> {
+  const promise = Promise.reject(error)
+  promise.catch(noop)
+  return promise
+}

@@ -1,0 +1,130 @@
+/**
+ * Everything a connection says within one turn of the event loop, as one transport write; and the round
+ * in which sessions that have to wait take turns, one chunk each (protocol 1.1, section 6). Knows frames
+ * and the transport, not sessions.
+ *
+ *   control messages ------------------------.
+ *   payloads while there is room -------------> batch --end of turn--> transport (at most 128 KiB unsent)
+ *   outboxes that wait: round robin, a chunk a turn -'
+ */
+import type { Clock } from '../../types/clock.js'
+import type { Transport } from '../../types/transport.js'
+import type { MetadataEntry } from '../metadata.js'
+import { ByteWriter } from '../wire/byte-writer.js'
+import { encodeMessage, writePayload } from '../wire/encode.js'
+import type { SendableMessage } from '../wire/encode.js'
+import { writePackedFrame } from '../wire/packing.js'
+import { bufferPool } from './buffer-pool.js'
+import { Inbox } from './inbox.js'
+
+/** No payload is begun while this much stands unsent. */
+export const MAX_UNSENT_BYTES = 128 * 1024
+
+/** Something that takes turns at writing. */
+export interface TurnTaker {
+  /** Writes at most one chunk; true when it wants another turn. */
+  writeTurn (): boolean
+}
+
+export class Batch {
+  /** Clock milliseconds when the transport last took something while anything stood unsent. */
+  lastProgress = 0
+  /** Bytes handed to the transport, all in all. */
+  sentBytes = 0
+  #isPacking = false
+  #unsent = 0
+  #isScheduled = false
+  #isClosed = false
+  readonly #turns = new Inbox<TurnTaker>()
+  readonly #writer = new ByteWriter(bufferPool)
+  readonly #transport: Transport
+  readonly #clock: Clock
+
+  constructor (transport: Transport, clock: Clock) {
+    this.#transport = transport
+    this.#clock = clock
+  }
+
+  /** Whether a payload may be written now. */
+  get hasRoom (): boolean { return this.#unsent + this.#writer.position < MAX_UNSENT_BYTES }
+
+  /** Bytes said that the transport has not taken. */
+  get unsentBytes (): number { return this.#unsent + this.#writer.position }
+
+  /** Packs every frame from the next one on. */
+  startPacking (): void { this.#isPacking = true }
+
+  /** Writes any message. */
+  writeMessage (message: SendableMessage): void {
+    if (this.#isClosed) return
+    if (this.#isPacking) this.#writePacked((writer) => { encodeMessage(writer, message) })
+    else encodeMessage(this.#writer, message)
+    this.#wrote()
+  }
+
+  /** Writes a Payload frame without making a message of it. */
+  writePayload (sessionID: number, reqID: number, bytes: Uint8Array, start: number, end: number, endStream: boolean,
+    compression: number, metadata: readonly MetadataEntry[], more: boolean): void {
+    if (this.#isClosed) return
+    if (this.#isPacking) this.#writePacked((writer) => { writePayload(writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more) })
+    else writePayload(this.#writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more)
+    this.#wrote()
+  }
+
+  /** Lets somebody write when its turn comes. */
+  schedule (taker: TurnTaker): void {
+    if (this.#isClosed) return
+    this.#turns.push(taker)
+    this.#wrote()
+  }
+
+  /** Hands over everything now: the last words before the transport is closed. */
+  flush (): void {
+    this.#serveTurns()
+    const chunk = this.#writer.take()
+    const { byteLength } = chunk
+    if (byteLength === 0) return
+    if (this.#unsent === 0) this.lastProgress = this.#clock.now()
+    this.#unsent += byteLength
+    this.sentBytes += byteLength
+    this.#transport.write(chunk, () => {
+      bufferPool.release(chunk)
+      this.#unsent -= byteLength
+      this.lastProgress = this.#clock.now()
+      if (this.#turns.length > 0) this.#wrote()
+    })
+  }
+
+  /** Nothing more is said. */
+  close (): void {
+    this.#isClosed = true
+    this.#turns.clear()
+    this.#writer.discard()
+  }
+
+  #wrote (): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#clock.endOfTurn(this.#endOfTurn)
+  }
+
+  readonly #endOfTurn = (): void => {
+    this.#isScheduled = false
+    if (!this.#isClosed) this.flush()
+  }
+
+  #serveTurns (): void {
+    while (this.hasRoom) {
+      const taker = this.#turns.shift()
+      if (taker === undefined) return
+      if (taker.writeTurn()) this.#turns.push(taker)
+    }
+  }
+
+  #writePacked (encode: (writer: ByteWriter) => void): void {
+    const plain = new ByteWriter(bufferPool)
+    encode(plain)
+    writePackedFrame(this.#writer, plain.bytes, 0, plain.position)
+    plain.discard()
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * One transport and the sessions on it, the same for both roles: bytes in -> messages -> sessions, and
+ * messages out -> bytes. What an Open, an OpenAck or a GoAway means is the Role's matter (server/accept,
+ * client/open). It knows no WebSocket, no handler and no caller. Protocol 1.0 sections 1, 3 and 5; 1.1
+ * sections 1 and 8.
+ *
+ *   open --close()/fail()/peer--> closing --transport ended--> closed
+ */
+import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import type { MetadataEntry } from '../metadata.js'
+import { MessageReader } from '../wire/message-reader.js'
+import { GoAway, MsgType, PROTOCOL_MAJOR, PROTOCOL_MINOR, Pong } from '../wire/message.js'
+import type { Cancel, Close, Message, Open, OpenAck, Payload, Ping, WindowUpdate } from '../wire/message.js'
+import type { SendableMessage } from '../wire/encode.js'
+import type { Clock, Timer } from '../../types/clock.js'
+import { CloseCode } from '../../types/transport.js'
+import type { Transport, TransportSink } from '../../types/transport.js'
+import { Backlog } from './backlog.js'
+import { Batch, MAX_UNSENT_BYTES } from './batch.js'
+import { MAX_CHUNK_BYTES } from './outbox.js'
+import type { Outbox } from './outbox.js'
+import { effectiveWindow } from './flow-control.js'
+import { Places } from './places.js'
+import { Session } from './session.js'
+import type { SessionInit, SessionOwner, SessionSink } from './session.js'
+import type { ConnectionSettings } from './settings.js'
+
+/** Which messages only one role takes, and what it is told. Methods may throw ProtocolError. */
+export interface Role {
+  handleOpen (open: Open): void
+  handleOpenAck (ack: OpenAck): void
+  handleGoAway (goAway: GoAway): void
+  /** A session is over and forgotten. */
+  handleReleased (session: Session): void
+  /** Something in this package or a sink threw: for the log. The connection is being ended. */
+  handleFault (error: unknown): void
+  /** The connection is over; every session was told. */
+  handleClosed (error: RpcError | undefined): void
+}
+
+export const ConnectionState = { Open: 'open', Closing: 'closing', Closed: 'closed' } as const
+export type ConnectionState = typeof ConnectionState[keyof typeof ConnectionState]
+
+/** Most control frames of a peer in one span that count as honest; WindowUpdates and late frames do not count. */
+const MAX_CONTROL_FRAMES = 10_000
+const CONTROL_FRAME_SPAN_MS = 10_000
+/** Replies the peer has not taken, beyond which it is given up. */
+const MAX_UNSENT_REPLY_BYTES = 256 * 1024
+/** How long a peer may take to agree that a connection is over. */
+const CLOSE_GRACE_MS = 1000
+/** Room for names, ids and the struct around the largest payload and metadata. */
+const FRAME_SLACK_BYTES = 16 * 1024
+
+export class Connection implements SessionOwner, TransportSink {
+  readonly settings: ConnectionSettings
+  readonly clock: Clock
+  /** Clock milliseconds when bytes (or a transport's sign of life) last arrived. */
+  lastReceivedAt: number
+  /** Clock milliseconds when the last session ended, or the start. */
+  idleSince: number
+  receivedBytes = 0
+  /** Highest SessionID issued by this side (server) or seen in an OpenAck (client). */
+  highestSessionID = 0
+  #minor: 0 | 1 | undefined
+  #state: ConnectionState = ConnectionState.Open
+  #error: RpcError | undefined
+  #graceTimer: Timer | undefined
+  #controlFrames = 0
+  #controlSpanStart: number
+  #replyBytes = 0
+  #owedPong: number | undefined
+  readonly #role: Role
+  readonly #transport: Transport
+  readonly #reader: MessageReader
+  readonly #batch: Batch
+  readonly #backlog: Backlog
+  readonly #places: Places
+  readonly #sessions = new Map<number, Session>()
+
+  constructor (transport: Transport, role: Role, settings: ConnectionSettings, clock: Clock) {
+    this.#transport = transport
+    this.#role = role
+    this.settings = settings
+    this.clock = clock
+    this.lastReceivedAt = this.idleSince = this.#controlSpanStart = clock.now()
+    this.#batch = new Batch(transport, clock)
+    this.#backlog = new Backlog(transport, settings.recvBufferBytes)
+    this.#places = new Places(settings.reassemblyPlaces)
+    this.#reader = new MessageReader({
+      maxFrameBytes: settings.maxRecvMsgSize + settings.maxMetadataBytes + FRAME_SLACK_BYTES,
+      onMessage: (message, frameBytes) => { this.#handleMessage(message, frameBytes) }
+    })
+  }
+
+  /** Begins to read. Separate from the constructor, because bytes may arrive during the call. */
+  start (): void { this.#transport.start(this) }
+
+  get state (): ConnectionState { return this.#state }
+  get isOpen (): boolean { return this.#state === ConnectionState.Open }
+  get remoteAddress (): string | undefined { return this.#transport.remoteAddress }
+  /** The minor version agreed; undefined before the first Open or OpenAck. */
+  get minor (): 0 | 1 | undefined { return this.#minor }
+  get isMinor1 (): boolean { return this.#minor === 1 }
+  get sessionCount (): number { return this.#sessions.size }
+  get sessions (): Iterable<Session> { return this.#sessions.values() }
+  get sentBytes (): number { return this.#batch.sentBytes }
+  get unsentBytes (): number { return this.#batch.unsentBytes }
+  /** Whether reading is paused because a 1.0 peer sent more than is taken. */
+  get isPaused (): boolean { return this.#backlog.isPaused }
+
+  // --- negotiation, called by the role
+
+  /** Fixes the minor version by the first Open or OpenAck; later calls change nothing. Answers the one in force. */
+  fixMinor (peerMinor: number): 0 | 1 {
+    if (this.#minor === undefined) {
+      this.#minor = Math.min(PROTOCOL_MINOR, this.settings.minor, peerMinor) === 1 ? 1 : 0
+      if (this.#minor === 1) {
+        // Chunks make larger frames needless: the largest are half a window, or an Open with a First.
+        const { windowBytes, maxMetadataBytes } = this.settings
+        this.#reader.maxFrameBytes = Math.max(effectiveWindow(windowBytes) / 2, MAX_CHUNK_BYTES + maxMetadataBytes + FRAME_SLACK_BYTES)
+      }
+    }
+    return this.#minor
+  }
+
+  /** From the next frame on frames are packed, and those of the peer may be. */
+  startPacking (): void {
+    this.#reader.acceptPacked = true
+    this.#batch.startPacking()
+  }
+
+  /** The highest major version is the only one: text for a refusal, undefined when the peer's is right. */
+  versionRefusal (peerMajor: number): string | undefined {
+    // Absent counts as 1.
+    if (peerMajor === PROTOCOL_MAJOR || peerMajor === 0) return undefined
+    return `protocol major version ${peerMajor} is not ${PROTOCOL_MAJOR}`
+  }
+
+  /** Makes a session known. */
+  createSession (init: SessionInit, sink: SessionSink): Session {
+    const session = new Session(this, sink, init)
+    this.#sessions.set(init.id, session)
+    if (init.id > this.highestSessionID) this.highestSessionID = init.id
+    return session
+  }
+
+  /** Counts a frame that achieved nothing (a refused Open, say) against the flood bound. */
+  countControlFrame (): void {
+    if (++this.#controlFrames > MAX_CONTROL_FRAMES) {
+      this.#controlFrames = 0
+      throw new ProtocolError('too many control frames', { category: Category.ResourceExhausted })
+    }
+  }
+
+  // --- SessionOwner: what sessions and outboxes ask for
+
+  hasRoom (): boolean { return this.#batch.hasRoom }
+
+  writePayload (sessionID: number, reqID: number, bytes: Uint8Array, start: number, end: number, endStream: boolean,
+    compression: number, metadata: readonly MetadataEntry[], more: boolean): void {
+    this.#batch.writePayload(sessionID, reqID, bytes, start, end, endStream, compression, metadata, more)
+  }
+
+  writeMessage (message: SendableMessage): void { this.#batch.writeMessage(message) }
+
+  sendControl (message: SendableMessage): void {
+    if (this.#state !== ConnectionState.Open) return
+    const before = this.#batch.unsentBytes
+    this.#batch.writeMessage(message)
+    if (before < MAX_UNSENT_BYTES) this.#replyBytes = 0
+    else if ((this.#replyBytes += this.#batch.unsentBytes - before) > MAX_UNSENT_REPLY_BYTES) {
+      this.destroy(new RpcError(Category.ResourceExhausted, 'the peer does not read its replies', { code: ErrorCode.SLOW_READER }))
+    }
+  }
+
+  schedule (outbox: Outbox): void { this.#batch.schedule(outbox) }
+
+  release (session: Session): void {
+    this.#sessions.delete(session.id)
+    if (this.#sessions.size === 0) this.idleSince = this.clock.now()
+    this.#role.handleReleased(session)
+  }
+
+  hold (_session: Session, bytes: number): void { this.#backlog.hold(bytes, () => this.clock.now()) }
+  requestPlace (session: Session): void { this.#places.request(session) }
+  releasePlace (session: Session): void { this.#places.release(session) }
+
+  // --- TransportSink: what the transport reports
+
+  onData (chunk: Uint8Array): void {
+    if (this.#state === ConnectionState.Closed) return
+    this.lastReceivedAt = this.clock.now()
+    this.receivedBytes += chunk.byteLength
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      this.#handleError(error)
+    }
+  }
+
+  onAlive (): void { this.lastReceivedAt = this.clock.now() }
+
+  onClose (error?: Error): void {
+    if (this.#state === ConnectionState.Closed) return
+    if (this.#error === undefined && error !== undefined) this.#error = connectionLost(error.message, error)
+    if (this.#error === undefined && this.#reader.isMidFrame) this.#error = connectionLost('the stream ended inside a frame')
+    this.#end()
+  }
+
+  // --- ending
+
+  /** Ends the connection in an orderly way: what was said is sent, then the transport closes. Sessions fail with Unavailable. */
+  close (code: CloseCode = CloseCode.Normal, reason = ''): void {
+    if (this.#state !== ConnectionState.Open) return
+    this.#batch.flush()
+    this.#beginClosing(code, reason)
+  }
+
+  /** Ends the connection now. */
+  destroy (error?: RpcError): void {
+    if (this.#state === ConnectionState.Closed) return
+    this.#error ??= error
+    this.#transport.destroy(error)
+    this.#end()
+  }
+
+  /** The peer broke a rule that costs the connection: it is told why, then the transport closes. */
+  fail (error: ProtocolError): void {
+    if (this.#state !== ConnectionState.Open) return
+    const goAway = new GoAway()
+    goAway.lastSessionID = this.highestSessionID
+    goAway.errCode = error.category
+    goAway.debugData = error.message
+    this.#batch.writeMessage(goAway)
+    this.#batch.flush()
+    this.#error = new RpcError(Category.Unavailable, `connection ended: ${error.message}`, { code: error.code, cause: error })
+    this.#beginClosing(CloseCode.ProtocolError, error.message)
+  }
+
+  /** Looks after everything that depends on time; called about once a second by whoever owns connections. */
+  sweep (now: number): void {
+    if (this.#state !== ConnectionState.Open) return
+    const { stallTimeoutMs, messageTimeoutMs, windowBytes } = this.settings
+    if (now - this.#controlSpanStart >= CONTROL_FRAME_SPAN_MS) {
+      this.#controlSpanStart = now
+      this.#controlFrames = 0
+    }
+    if (this.#batch.unsentBytes > 0 && now - this.#batch.lastProgress > stallTimeoutMs) {
+      return this.destroy(new RpcError(Category.Unavailable, 'the peer stopped reading', { code: ErrorCode.SLOW_READER }))
+    }
+    if (this.#backlog.wantsPong(now)) this.sendControl(new Pong())
+    if (this.#backlog.isStuck(now, stallTimeoutMs)) this.#closeLargestHolder()
+    const half = effectiveWindow(windowBytes) / 2
+    for (const session of this.#sessions.values()) {
+      const { blockedSince } = session.outbox
+      const { assembly } = session
+      if (blockedSince !== undefined && now - blockedSince > stallTimeoutMs) session.fault(stalled('no credit for too long'))
+      else if (assembly !== undefined && now - assembly.lastChunkAt > messageTimeoutMs && session.peerCredit >= half) session.fault(stalled('message not finished'))
+    }
+  }
+
+  /** Asks the transport's own way, if it has one, for a sign of life. */
+  pingTransport (): boolean {
+    if (this.#transport.ping === undefined) return false
+    this.#transport.ping()
+    return true
+  }
+
+  #beginClosing (code: CloseCode, reason: string): void {
+    this.#state = ConnectionState.Closing
+    this.#reader.stop()
+    this.#failSessions()
+    this.#batch.close()
+    this.#graceTimer = this.clock.timer(CLOSE_GRACE_MS, () => { this.destroy() })
+    this.#transport.close(code, reason)
+  }
+
+  #end (): void {
+    this.#state = ConnectionState.Closed
+    this.#graceTimer?.stop()
+    this.#reader.stop()
+    this.#failSessions()
+    this.#batch.close()
+    this.#role.handleClosed(this.#error)
+  }
+
+  #failSessions (): void {
+    if (this.#sessions.size === 0) return
+    const reason = this.#error ?? connectionLost('connection closed')
+    for (const session of [...this.#sessions.values()]) session.fail(reason)
+  }
+
+  #closeLargestHolder (): void {
+    let largest: Session | undefined
+    for (const session of this.#sessions.values()) if (largest === undefined || session.heldBytes > largest.heldBytes) largest = session
+    largest?.fault(stalled('messages are not taken'))
+  }
+
+  // --- inbound
+
+  #handleMessage (message: Message, frameBytes: number): void {
+    if (this.#state !== ConnectionState.Open) return
+    switch (message.type) {
+      case MsgType.Payload: return this.#handlePayload(message, frameBytes)
+      case MsgType.WindowUpdate: return this.#handleWindowUpdate(message)
+      case MsgType.Open: return this.#role.handleOpen(message)
+      case MsgType.OpenAck: return this.#role.handleOpenAck(message)
+      case MsgType.Close: return this.#handleClose(message)
+      case MsgType.Cancel: return this.#handleCancel(message)
+      case MsgType.Ping: return this.#handlePing(message)
+      case MsgType.Pong: return this.countControlFrame()
+      case MsgType.GoAway: return this.#role.handleGoAway(message)
+      default: return this.countControlFrame() // a type of a later version: ignored
+    }
+  }
+
+  /** The session of an inbound message; undefined when it has ended. A number never issued is a fault. */
+  #find (sessionID: number): Session | undefined {
+    const session = this.#sessions.get(sessionID)
+    if (session === undefined && this.#minor === 1 && (sessionID === 0 || sessionID > this.highestSessionID)) {
+      throw new ProtocolError(`unknown session ${sessionID}`)
+    }
+    return session
+  }
+
+  #handlePayload (payload: Payload, frameBytes: number): void {
+    const session = this.#find(payload.sessionID)
+    if (session === undefined) return
+    try {
+      session.handlePayload(payload, frameBytes)
+    } catch (error) {
+      this.#handleSessionError(session, error)
+    }
+  }
+
+  #handleWindowUpdate (update: WindowUpdate): void {
+    if (this.#minor !== 1 || update.sessionID === 0) return
+    const session = this.#find(update.sessionID)
+    if (session === undefined || update.bytes === 0) return
+    try {
+      session.handleWindowUpdate(update.bytes)
+    } catch (error) {
+      this.#handleSessionError(session, error)
+    }
+  }
+
+  #handleCancel (cancel: Cancel): void {
+    const session = this.#find(cancel.sessionID)
+    if (session === undefined) return
+    this.countControlFrame()
+    session.handleCancel(cancel.reqID)
+  }
+
+  #handleClose (close: Close): void {
+    const session = this.#find(close.sessionID)
+    if (session === undefined) return
+    session.handleClose(close)
+  }
+
+  #handlePing (ping: Ping): void {
+    this.countControlFrame()
+    if (this.#batch.hasRoom) return this.#sendPong(ping.id)
+    // While the transport is full only the newest Pong is owed, and takes its turn.
+    const isScheduled = this.#owedPong !== undefined
+    this.#owedPong = ping.id
+    if (isScheduled) return
+    this.#batch.schedule({
+      writeTurn: () => {
+        this.#sendPong(this.#owedPong ?? 0)
+        this.#owedPong = undefined
+        return false
+      }
+    })
+  }
+
+  #sendPong (id: number): void {
+    const pong = new Pong()
+    pong.id = id
+    this.sendControl(pong)
+  }
+
+  #handleSessionError (session: Session, error: unknown): void {
+    if (error instanceof ProtocolError && error.scope === 'session') session.fault(error)
+    else throw error
+  }
+
+  #handleError (error: unknown): void {
+    if (error instanceof ProtocolError) return this.fail(error)
+    this.#role.handleFault(error)
+    this.fail(new ProtocolError('internal error'))
+  }
+}
+
+/** What running calls fail with when the connection goes away under them. */
+export function connectionLost (text: string, cause?: unknown): RpcError {
+  return new RpcError(Category.Unavailable, text, { code: ErrorCode.CONNECTION_LOST, ...(cause === undefined ? {} : { cause }) })
+}
+
+function stalled (text: string): ProtocolError {
+  return new ProtocolError(text, { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.SLOW_READER })
+}

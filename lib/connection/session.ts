@@ -1,0 +1,373 @@
+/**
+ * One RPC on a connection, the same for both roles: its state, the credit of both directions, the outbox
+ * and the message that is being put together. It does not know Connection (it declares the owner it
+ * needs), handlers or callers (it tells a sink). Protocol 1.0 section 5, 1.1 sections 3 to 6.
+ *
+ *   connection --handlePayload/Cancel/Close/WindowUpdate--> Session --onMessage/onEnd/...--> sink
+ *   sink --send/end/close/taken--> Session --> outbox, owner --> connection
+ */
+import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import type { MetadataEntry } from '../metadata.js'
+import { NO_METADATA } from '../metadata.js'
+import { Cancel, Close, NO_BYTES, RpcType, WindowUpdate } from '../wire/message.js'
+import type { Payload } from '../wire/message.js'
+import type { SendableMessage } from '../wire/encode.js'
+import { Assembly } from './assembly.js'
+import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
+import { Outbox, errorText } from './outbox.js'
+import type { OutboxOwner, SendOptions } from './outbox.js'
+import { SessionState, canReceive, canSend, nextSessionState } from './session-state.js'
+
+/** What a session needs of the connection. */
+export interface SessionOwner extends OutboxOwner {
+  /** Sends a message that never waits behind payloads. */
+  sendControl (message: SendableMessage): void
+  /** The session is over: forget it. */
+  release (session: Session): void
+  /** Toward a 1.0 peer: this many more (or fewer) bytes are held unread for the session. */
+  hold (session: Session, bytes: number): void
+  /** Asks for one of the places for messages larger than the window; `placeGranted` is called when there is one. */
+  requestPlace (session: Session): void
+  /** Gives the place back, or the wish for one up. */
+  releasePlace (session: Session): void
+}
+
+/** Who is told what happens to a session: a handler's call or a caller's. Must not throw. */
+export interface SessionSink {
+  /** A whole message arrived. Its cost must be given to `session.taken` when the application takes it. */
+  onMessage (message: Payload, cost: number): void
+  /** The peer said its last message (streams). */
+  onEnd (): void
+  /** The peer cancels one request, or the whole session with 0. */
+  onCancel (reqID: number): void
+  /** The peer closed the session; it is over on this side too unless the sink keeps it. */
+  onPeerClose (close: Close): void
+  /** The session is over because of a fault of the peer, the loss of the connection or a forced end. */
+  onFail (error: RpcError): void
+  /** A message of the peer was too large or not allowed; the rest of the session lives on (synchronous). */
+  onBadMessage (reqID: number, error: RpcError): void
+}
+
+/** What is fixed when a session opens. */
+export interface SessionInit {
+  readonly id: number
+  readonly type: number
+  /** The peer's announced window; 0 when absent. */
+  readonly peerWindow: number
+  /** The peer's MaxPayloadSize; 0 when unknown. */
+  readonly peerMaxBytes: number
+}
+
+export class Session {
+  readonly id: number
+  readonly type: number
+  readonly outbox: Outbox
+  sink: SessionSink
+  /** Messages and bytes (as on the wire) the peer sent. */
+  receivedMessages = 0
+  receivedBytes = 0
+  /** Bytes held unread for a 1.0 peer. */
+  heldBytes = 0
+  /** What an unfinished message waits for: set while there is one. */
+  #assembly: Assembly | undefined
+  /** Cost that was credited early for a whole message nobody took yet: keeps the place taken. */
+  #placeCost = 0
+  #state: SessionState = SessionState.Open
+  readonly #owner: SessionOwner
+  readonly #credit: ReceiveCredit
+
+  constructor (owner: SessionOwner, sink: SessionSink, init: SessionInit) {
+    this.#owner = owner
+    this.sink = sink
+    this.id = init.id
+    this.type = init.type
+    const isMinor1 = owner.isMinor1
+    this.outbox = new Outbox(owner, init.id, new SendCredit(isMinor1 ? effectiveWindow(init.peerWindow) : Infinity), init.peerMaxBytes)
+    this.#credit = new ReceiveCredit(isMinor1 ? effectiveWindow(owner.settings.windowBytes) : Infinity)
+  }
+
+  get state (): SessionState { return this.#state }
+  get isClosed (): boolean { return this.#state === SessionState.Closed }
+  /** The message that is being put together, for the watch on slow senders. */
+  get assembly (): Assembly | undefined { return this.#assembly }
+  /** Credit the peer has left. */
+  get peerCredit (): number { return this.#credit.outstanding }
+  /** Whether one request at a time is answered by one answer each. */
+  get isSynchronous (): boolean { return this.type === RpcType.Synchronous }
+
+  // --- outbound
+
+  /** Sends one message; see Outbox.send. */
+  send (bytes: Uint8Array, options?: SendOptions): Promise<void> | undefined {
+    if (!canSend(this.#state) && this.#state !== SessionState.Closed) return this.#sendAfterEnd()
+    return this.outbox.send(bytes, options)
+  }
+
+  /** Ends this side's half with an empty payload, after everything sent before. */
+  end (): void {
+    if (!canSend(this.#state)) return
+    const ending = this.outbox.send(NO_BYTES, END_STREAM)
+    this.outbox.sentMessages--
+    this.#state = nextSessionState(this.#state, 'sendEnd')
+    // Its failure is the session's failure, which the sink is told.
+    ending?.catch(() => {})
+  }
+
+  /** The end of this side's half has travelled inside the Open. */
+  endedByFirst (): void { this.#state = nextSessionState(this.#state, 'sendEnd') }
+
+  /** Sends the last message and ends this side's half with it. */
+  sendLast (bytes: Uint8Array, options: SendOptions = {}): Promise<void> | undefined {
+    const sending = this.send(bytes, { ...options, endStream: true })
+    this.#state = nextSessionState(this.#state, 'sendEnd')
+    return sending
+  }
+
+  /** Tells the peer how it ended, after all messages accepted before, and forgets the session. */
+  closeAfterAll (error: RpcError | undefined, trailers: readonly MetadataEntry[], closed?: () => void): void {
+    if (this.isClosed) return closed?.()
+    this.outbox.afterAll(() => {
+      this.close(error, trailers)
+      closed?.()
+    })
+  }
+
+  /** Tells the peer at once; what waits to be sent is dropped. The sink is not told. */
+  close (error: RpcError | undefined, trailers: readonly MetadataEntry[] = NO_METADATA): void {
+    if (this.isClosed) return
+    const close = new Close()
+    close.sessionID = this.id
+    if (error !== undefined) {
+      close.errCode = error.category
+      close.error = errorText(error)
+    }
+    close.metadata = trailers
+    this.#finish(error ?? SESSION_CLOSED)
+    this.#owner.sendControl(close)
+  }
+
+  /** Tells the peer to stop: one request, or with 0 the session, which then is over on this side. */
+  cancel (reqID: number, reason: RpcError): void {
+    if (this.isClosed) return
+    const cancel = new Cancel()
+    cancel.sessionID = this.id
+    cancel.reqID = reqID
+    if (reqID === 0) this.#finish(reason)
+    this.#owner.sendControl(cancel)
+  }
+
+  /** The application took what had this cost: the peer may send as much again. */
+  taken (cost: number): void {
+    if (this.#owner.isMinor1) {
+      if (this.#placeCost > 0 && cost === 0) {
+        this.#placeCost = 0
+        this.#owner.releasePlace(this)
+        if (this.#assembly !== undefined) this.#owner.requestPlace(this)
+      }
+      this.#returnCredit(cost)
+    } else if (cost > 0) {
+      this.heldBytes -= cost
+      this.#owner.hold(this, -cost)
+    }
+  }
+
+  // --- inbound, called by the connection
+
+  /** A Payload frame of this many (unpacked) bytes arrived. Throws ProtocolError when it breaks the rules. */
+  handlePayload (payload: Payload, frameBytes: number): void {
+    this.receivedBytes += payload.payload.byteLength
+    if (!this.#owner.isMinor1) return this.#handlePayload10(payload, frameBytes)
+    const isFree = payload.payload.byteLength === 0 && (this.isSynchronous ? payload.errCode !== 0 : payload.endStream && payload.metadata.length === 0)
+    const cost = isFree ? 0 : frameCost(frameBytes)
+    if (!canReceive(this.#state)) throw new ProtocolError('payload after the end of the stream', { scope: 'session' })
+    if (!this.#credit.charge(cost)) {
+      throw new ProtocolError('flow control window exceeded', { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.FLOW_CONTROL })
+    }
+    if (payload.more || this.#assembly !== undefined) this.#handleChunk(payload, cost)
+    else this.#deliver(payload, cost)
+  }
+
+  /** A First inside an Open: neither charged nor credited. */
+  handleFirst (payload: Payload): void {
+    this.receivedBytes += payload.payload.byteLength
+    this.#deliver(payload, 0)
+  }
+
+  handleWindowUpdate (bytes: number): void {
+    if (!this.outbox.grant(bytes)) {
+      throw new ProtocolError('more credit than the protocol allows', { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.FLOW_CONTROL })
+    }
+  }
+
+  handleCancel (reqID: number): void {
+    if (this.#assembly !== undefined && (reqID === 0 || this.#assembly.reqID === reqID)) this.#dropAssembly(this.#assembly)
+    this.sink.onCancel(reqID)
+  }
+
+  handleClose (close: Close): void {
+    this.sink.onPeerClose(close)
+  }
+
+  /** The peer broke a rule of this session: it is told, the sink is told, the connection lives on. */
+  fault (error: ProtocolError): void {
+    if (this.isClosed) return
+    const reason = new RpcError(error.category, error.message, { code: error.code })
+    this.close(reason)
+    this.sink.onFail(reason)
+  }
+
+  /** The session is over without a word to the peer: the connection is lost, or the peer closed it. */
+  fail (error: RpcError): void {
+    if (this.isClosed) return
+    this.#finish(error)
+    this.sink.onFail(error)
+  }
+
+  /** The peer closed it: nothing is said any more. The sink knows. */
+  finish (reason: RpcError = SESSION_CLOSED): void {
+    this.#finish(reason)
+  }
+
+  /** Payloads of the peer are not expected (any more): they are thrown away. */
+  endReceiving (): void { this.#state = nextSessionState(this.#state, 'recvEnd') }
+
+  /** The rest of a request's message is unwanted, because it was answered before it was whole. */
+  discardUnfinished (reqID: number): void {
+    if (this.#assembly?.reqID === reqID && !this.#assembly.isDiscarding) this.#discard(this.#assembly)
+  }
+
+  /** The connection has a place for the unfinished message now: what is stored is credited. */
+  placeGranted (): void {
+    const assembly = this.#assembly
+    if (assembly === undefined) return this.#owner.releasePlace(this)
+    assembly.hasPlace = true
+    const cost = assembly.uncredited
+    assembly.uncredited = 0
+    this.#returnCredit(cost)
+  }
+
+  #handlePayload10 (payload: Payload, frameBytes: number): void {
+    // What no handler will take is thrown away and not counted.
+    if (!canReceive(this.#state)) return
+    const cost = frameCost(frameBytes)
+    this.heldBytes += cost
+    this.#owner.hold(this, cost)
+    this.#deliver(payload, cost)
+  }
+
+  #handleChunk (payload: Payload, cost: number): void {
+    const { settings, clock } = this.#owner
+    let assembly = this.#assembly
+    if (assembly !== undefined && assembly.reqID !== payload.reqID) {
+      if (payload.more) throw new ProtocolError('two unfinished messages', { scope: 'session' })
+      return this.#deliver(payload, cost)
+    }
+    if (assembly === undefined) {
+      this.#assembly = assembly = new Assembly(payload, clock.now())
+      if (this.#placeCost === 0) this.#owner.requestPlace(this)
+    }
+    assembly.lastChunkAt = clock.now()
+    if (payload.errCode !== 0) {
+      // The answer that had begun ends as a failure.
+      this.#dropAssembly(assembly)
+      return this.#deliver(payload, cost)
+    }
+    if (assembly.isDiscarding) {
+      this.#returnCredit(cost)
+      if (!payload.more) this.#endAssembly()
+      return
+    }
+    const fits = assembly.add(payload, settings.maxRecvMsgSize)
+    if (!fits) {
+      this.#discard(assembly)
+      this.#returnCredit(cost)
+      if (!payload.more) this.#endAssembly()
+      return this.#badMessage(assembly.reqID)
+    }
+    if (assembly.hasPlace) this.#returnCredit(cost)
+    else assembly.uncredited += cost
+    if (!payload.more) this.#joined(assembly, payload)
+  }
+
+  #joined (assembly: Assembly, last: Payload): void {
+    this.#assembly = undefined
+    if (assembly.hasPlace) this.#placeCost = 1
+    else this.#owner.releasePlace(this)
+    // With a place all its frames were credited: its cost is 0, and taking it frees the place.
+    this.#deliver(assembly.join(last), assembly.uncredited)
+  }
+
+  #deliver (payload: Payload, cost: number): void {
+    if (payload.payload.byteLength > this.#owner.settings.maxRecvMsgSize) {
+      this.taken(cost)
+      return this.#badMessage(payload.reqID)
+    }
+    const ends = payload.endStream && !this.isSynchronous
+    const isMark = ends && payload.payload.byteLength === 0
+    if (!isMark) {
+      this.receivedMessages++
+      this.sink.onMessage(payload, cost)
+    } else if (cost > 0) this.taken(cost)
+    if (ends && !this.isClosed) {
+      this.#state = nextSessionState(this.#state, 'recvEnd')
+      this.sink.onEnd()
+    }
+  }
+
+  #badMessage (reqID: number): void {
+    const limit = this.#owner.settings.maxRecvMsgSize
+    const error = new RpcError(Category.ResourceExhausted, `message exceeds maxRecvMsgSize of ${limit} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
+    if (this.isSynchronous && this.#owner.isMinor1) return this.sink.onBadMessage(reqID, error)
+    this.close(error)
+    this.sink.onFail(error)
+  }
+
+  #discard (assembly: Assembly): void {
+    const cost = assembly.uncredited
+    assembly.uncredited = 0
+    assembly.discard()
+    this.#returnCredit(cost)
+  }
+
+  /** Forgets the unfinished message altogether: no more of it will come. */
+  #dropAssembly (assembly: Assembly): void {
+    this.#discard(assembly)
+    this.#endAssembly()
+  }
+
+  #endAssembly (): void {
+    this.#assembly = undefined
+    this.#owner.releasePlace(this)
+  }
+
+  #returnCredit (cost: number): void {
+    const bytes = this.#credit.take(cost)
+    if (bytes === 0 || this.isClosed) return
+    const update = new WindowUpdate()
+    update.sessionID = this.id
+    update.bytes = bytes
+    this.#owner.sendControl(update)
+  }
+
+  #finish (reason: RpcError): void {
+    if (this.isClosed) return
+    this.#state = nextSessionState(this.#state, 'close')
+    if (this.#assembly !== undefined || this.#placeCost > 0) this.#owner.releasePlace(this)
+    this.#assembly = undefined
+    if (this.heldBytes !== 0) this.#owner.hold(this, -this.heldBytes)
+    this.heldBytes = 0
+    this.outbox.close(reason)
+    this.#owner.release(this)
+  }
+
+  #sendAfterEnd (): Promise<void> {
+    const promise = Promise.reject(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
+    promise.catch(() => {})
+    return promise
+  }
+}
+
+const END_STREAM: SendOptions = Object.freeze({ endStream: true, force: true })
+
+/** What a send fails with after the session has ended without an error. */
+export const SESSION_CLOSED = new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED })

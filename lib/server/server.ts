@@ -1,0 +1,181 @@
+/**
+ * The engine: a registry of handlers and the connections they are served on. Usable without Fastify over
+ * any transport; the plugin is one of its users. The counterpart of Go's `Server`.
+ */
+import type { FastifyRequest } from 'fastify'
+import type { Clock, Timer } from '../../types/clock.js'
+import type { Logger } from '../../types/logger.js'
+import type { ServerOptions } from '../../types/options.js'
+import type { Transport } from '../../types/transport.js'
+import { CloseCode } from '../../types/transport.js'
+import { systemClock } from '../clock.js'
+import { CompressorRegistry } from '../compression/registry.js'
+import type { ConnectionSettings } from '../connection/settings.js'
+import { Category, ErrorCode, RpcError } from '../errors.js'
+import { SERVER_OPTIONS, resolveOptions } from '../options.js'
+import type { Resolved } from '../options.js'
+import { Compression } from '../wire/message.js'
+import type { Handler } from './handlers.js'
+import { misuse } from './misuse.js'
+import { Registry } from './registry.js'
+import type { InterceptorSource } from './registry.js'
+import { RunPool } from './run-pool.js'
+import { ServerConn } from './server-conn.js'
+import type { CallServices } from './services.js'
+import { silentLogger } from './silent-logger.js'
+
+/** How often everything that depends on time is looked after, milliseconds. One timer for all connections. */
+const SWEEP_MS = 1000
+
+/** What may be said about one connection. */
+export interface ServeOptions {
+  /** Ends the connection at once when it aborts. */
+  signal?: AbortSignal
+  /** The upgrade request, for handlers. */
+  request?: FastifyRequest
+  /** Logger of the connection; silent when absent. */
+  log?: Logger
+}
+
+/** What `shutdown` and `gracefulClose` take. */
+export interface ShutdownOptions {
+  /** When it aborts, what still runs is ended. Without one the wait has no end. */
+  signal?: AbortSignal
+}
+
+export class Server {
+  /** The handlers, for reflection. */
+  readonly registry = new Registry()
+  readonly options: Resolved<ServerOptions>
+  #isDraining = false
+  #lastConnection = 0
+  #sweepTimer: Timer | undefined
+  readonly #clock: Clock
+  readonly #connections = new Set<ServerConn>()
+  readonly #services: CallServices
+  readonly #settings: ConnectionSettings
+  readonly #overload: () => RpcError | undefined
+
+  /**
+   * @param internals a clock for tests; whether the process is overloaded, asked at every Open.
+   * @throws CLAW_ERR_OPTION_INVALID
+   */
+  constructor (options: ServerOptions = {}, internals: { clock?: Clock, compressors?: CompressorRegistry, overload?: () => RpcError | undefined } = {}) {
+    this.options = resolveOptions<ServerOptions>(SERVER_OPTIONS, options, (message) => misuse(ErrorCode.OPTION_INVALID, message))
+    this.#clock = internals.clock ?? systemClock
+    this.#overload = internals.overload ?? (() => undefined)
+    const compressors = internals.compressors ?? new CompressorRegistry(this.options.compressors)
+    this.#settings = settingsOf(this.options, compressors)
+    this.#services = {
+      clock: this.#clock,
+      pool: new RunPool(this.options.maxConcurrentRPCs, this.options.maxQueuedRPCs),
+      observer: { callStarted () {}, callEnded (record, _error, foreign) { if (foreign !== undefined) logForeign(record.context.log, foreign) } },
+      decompress: this.#settings,
+      maxDeadlineMs: this.options.maxDeadlineMs,
+      unaryInterceptors: this.options.unaryInterceptors,
+      streamInterceptors: this.options.streamInterceptors
+    }
+  }
+
+  /** Whether the server is shutting down: no connection and no session is taken any more. */
+  get isDraining (): boolean { return this.#isDraining }
+
+  /** The connections of now. */
+  get connections (): ReadonlySet<ServerConn> { return this.#connections }
+
+  /**
+   * Makes a handler known. May be called while connections are served.
+   * @throws CLAW_ERR_HANDLER_EXISTS, CLAW_ERR_ARGUMENT_INVALID
+   */
+  register (pkg: string, service: string, call: string, handler: Handler, interceptors?: InterceptorSource): void {
+    this.registry.register(pkg, service, call, handler, interceptors)
+  }
+
+  /** Why another connection would be refused now; undefined when it would be taken. */
+  get refusal (): RpcError | undefined {
+    if (this.#isDraining) return new RpcError(Category.Unavailable, 'server closed', { code: ErrorCode.CLOSED })
+    const { maxConnections } = this.options
+    if (maxConnections !== 0 && this.#connections.size >= maxConnections) {
+      return new RpcError(Category.ResourceExhausted, 'too many connections', { code: ErrorCode.TOO_MANY_CONNECTIONS })
+    }
+    return undefined
+  }
+
+  /**
+   * Serves one connection. Resolves when it has ended in good order.
+   * @throws RpcError CLAW_ERR_CLOSED or CLAW_ERR_TOO_MANY_CONNECTIONS when it is refused (the transport is
+   * then destroyed), and what ended the connection when that was a fault or a loss.
+   */
+  async serve (transport: Transport, options: ServeOptions = {}): Promise<void> {
+    const connection = this.connect(transport, options)
+    await connection.closed
+    if (connection.error !== undefined) throw connection.error
+  }
+
+  /** Like `serve`, for those who want the connection itself. Begins to read before it returns. */
+  connect (transport: Transport, { signal, request, log = silentLogger }: ServeOptions = {}): ServerConn {
+    const { refusal } = this
+    if (refusal !== undefined) {
+      transport.close(CloseCode.TryAgainLater, refusal.message)
+      transport.destroy()
+      throw refusal
+    }
+    const destroy = (): void => { connection.connection.destroy(new RpcError(Category.Unavailable, 'serving was aborted', { code: ErrorCode.CLOSED, cause: signal?.reason })) }
+    const connection = new ServerConn({
+      id: ++this.#lastConnection,
+      transport,
+      registry: this.registry,
+      services: this.#services,
+      settings: this.#settings,
+      request,
+      log,
+      packing: this.options.packing,
+      maxSessions: this.options.maxSessionsPerConnection,
+      maxRequests: this.options.maxRequestsPerConnection,
+      overload: this.#overload,
+      onClosed: (closed) => {
+        this.#connections.delete(closed)
+        signal?.removeEventListener('abort', destroy)
+        if (this.#connections.size > 0) return
+        this.#sweepTimer?.stop()
+        this.#sweepTimer = undefined
+      }
+    })
+    this.#connections.add(connection)
+    this.#sweepTimer ??= this.#clock.timer(SWEEP_MS, this.#sweep)
+    signal?.addEventListener('abort', destroy, { once: true })
+    connection.connection.start()
+    if (signal?.aborted === true) destroy()
+    return connection
+  }
+
+  /**
+   * Takes no new connections and sessions, tells every client to go elsewhere, waits for what runs, then
+   * closes all connections. When the signal aborts first, what still runs is told Unavailable.
+   * @returns whether everything that ran could finish. May be called more than once.
+   */
+  async shutdown ({ signal }: ShutdownOptions = {}): Promise<boolean> {
+    this.#isDraining = true
+    const options = signal === undefined ? {} : { signal }
+    const finished = await Promise.all([...this.#connections].map((connection) => connection.gracefulClose(options)))
+    return finished.every(Boolean)
+  }
+
+  readonly #sweep = (): void => {
+    this.#sweepTimer = this.#clock.timer(SWEEP_MS, this.#sweep)
+    const now = this.#clock.now()
+    for (const connection of this.#connections) connection.sweep(now, this.options)
+  }
+}
+
+function settingsOf (options: Resolved<ServerOptions>, compressors: CompressorRegistry): ConnectionSettings {
+  const compression = { none: Compression.None, gzip: Compression.Gzip, snappy: Compression.Snappy, zstd: Compression.Zstd }[options.compression]
+  if (compression !== Compression.None && compressors.get(compression) === undefined) {
+    throw misuse(ErrorCode.OPTION_INVALID, `compression ${options.compression} is not available here`)
+  }
+  return { ...options, minor: options.minorVersion, compression, compressors }
+}
+
+function logForeign (log: Logger, foreign: unknown): void {
+  log.error({ err: foreign }, 'RPC handler failed')
+}

@@ -1,0 +1,216 @@
+/**
+ * The requests of one synchronous session. On a 1.1 connection they run concurrently and each has its own
+ * outcome; a 1.0 peer gets them one after another and loses the session with the first error, because it
+ * knows no other way to be told (protocol 1.0, 5.2; 1.1, section 4).
+ */
+import { Inbox } from '../connection/inbox.js'
+import type { Session, SessionSink } from '../connection/session.js'
+import { Category, ErrorCode, ProtocolError } from '../errors.js'
+import type { RpcError } from '../errors.js'
+import type { Close, Payload } from '../wire/message.js'
+import type { Timer } from '../../types/clock.js'
+import type { SessionContext } from './context.js'
+import { deadlineIn } from './deadline.js'
+import { canceled, deadlineExceeded } from './outcome.js'
+import type { Registration } from './registry.js'
+import type { RequestGate } from './request-gate.js'
+import type { CallServices } from './services.js'
+import { UnaryCall } from './unary-call.js'
+import type { UnaryCallOwner } from './unary-call.js'
+
+/** How long the Close of a failed request waits toward a 1.0 peer: a Go client whose answer and Close race panics (defect D8). */
+const FAILURE_CLOSE_DELAY_MS = 5
+
+export interface SyncCallsInit {
+  readonly context: SessionContext
+  readonly registration: Registration
+  readonly services: CallServices
+  /** DeadlineMS of the Open. */
+  readonly deadlineMS: bigint
+  readonly isMinor1: boolean
+  readonly gate: RequestGate
+}
+
+export class SyncCalls implements SessionSink, UnaryCallOwner {
+  session!: Session
+  readonly context: SessionContext
+  readonly registration: Registration
+  readonly services: CallServices
+  readonly gate: RequestGate
+  readonly #isMinor1: boolean
+  readonly #unanswered = new Map<number, UnaryCall>()
+  /** 1.0 only: requests behind the one that runs. */
+  readonly #waiting = new Inbox<UnaryCall>()
+  readonly #deadlineAt: number | undefined
+  #deadlineTimer: Timer | undefined
+  #delayTimer: Timer | undefined
+  /** The peer closed a 1.0 session: it ends when every request was answered. */
+  #isEnding = false
+  /** Set while draining: an idle session is closed with it. */
+  #drainReason: RpcError | undefined
+
+  constructor (init: SyncCallsInit) {
+    this.context = init.context
+    this.registration = init.registration
+    this.services = init.services
+    this.gate = init.gate
+    this.#isMinor1 = init.isMinor1
+    const ms = deadlineIn(init.deadlineMS, 0)
+    if (ms !== undefined) {
+      this.#deadlineAt = this.services.clock.now() + ms
+      this.#deadlineTimer = this.services.clock.timer(ms, () => { this.#sessionDeadline() })
+    }
+  }
+
+  /** Requests that are running or waiting to run. */
+  get pending (): number { return this.#unanswered.size }
+
+  /** Begins, once the session exists (which needed this sink first). */
+  begin (session: Session): void { this.session = session }
+
+  onMessage (message: Payload, cost: number): void {
+    const { reqID } = message
+    if (this.#isMinor1) {
+      if (reqID === 0) throw new ProtocolError('request without ReqID', { scope: 'session', category: Category.InvalidArgument })
+      if (message.errCode !== 0) throw new ProtocolError('ErrCode from a client', { scope: 'session', category: Category.InvalidArgument })
+      if (this.#unanswered.has(reqID)) throw new ProtocolError(`ReqID ${reqID} is in use`, { scope: 'session', category: Category.InvalidArgument })
+    }
+    const call = new UnaryCall(this, message, cost)
+    if (this.#isMinor1) {
+      this.#unanswered.set(reqID, call)
+      return call.arrive(this.#deadlineAt)
+    }
+    if (this.#unanswered.size > 0) return this.#waiting.push(call)
+    this.#unanswered.set(reqID, call)
+    call.arrive(this.#deadlineAt)
+  }
+
+  onBadMessage (reqID: number, error: RpcError): void {
+    if (this.#unanswered.has(reqID)) return this.#fault(`ReqID ${reqID} is in use`)
+    this.#sendFailure(reqID, error)
+  }
+
+  onEnd (): void {}
+
+  onCancel (reqID: number): void {
+    const call = this.#unanswered.get(reqID)
+    if (this.#isMinor1 && reqID === 0) return this.#end(canceled('session canceled by the client'), canceled('session canceled by the client'))
+    if (call !== undefined) {
+      const reason = canceled('canceled by the client')
+      if (this.#isMinor1) return call.giveUp(reason)
+      // A 1.0 caller waits no more: its handler is told, and what it answers is thrown away.
+      call.abandon(reason)
+      return this.#next(call)
+    }
+    if (this.#isMinor1) return
+    const dropped = this.#waiting.remove((waiting) => waiting.reqID === reqID)
+    for (const waiting of dropped) this.session.taken(waiting.cost)
+    // With 0 a Go client may mean everything; the rest of the session's requests are still answered.
+    if (reqID === 0 && dropped.length === 0) this.onPeerClose()
+  }
+
+  onPeerClose (_close?: Close): void {
+    if (!this.#isMinor1) {
+      this.#isEnding = true
+      return this.#endIfDone()
+    }
+    this.#stopTimers()
+    this.session.finish()
+    this.#abandonAll(canceled('session closed by the client'))
+  }
+
+  onFail (error: RpcError): void {
+    this.#stopTimers()
+    this.#abandonAll(error)
+  }
+
+  /** Drain: nothing new; a session without requests is closed. Requests that run are finished. */
+  drain (reason: RpcError): void {
+    this.#drainReason = reason
+    this.#endIfDone()
+  }
+
+  /** Forced shutdown: every request is told, then the session is closed. */
+  forceEnd (reason: RpcError): void { this.#end(reason, reason) }
+
+  /** @internal a call has its answer. */
+  answered (call: UnaryCall, bytes: Uint8Array): Promise<void> | undefined {
+    const metadata = call.context.trailerEntries
+    this.session.discardUnfinished(call.reqID)
+    const sending = this.session.send(bytes, { reqID: call.reqID, force: true, ...(metadata === undefined ? {} : { metadata }) })
+    this.#settled(call)
+    return sending
+  }
+
+  /** @internal a call failed. */
+  failed (call: UnaryCall, error: RpcError): void {
+    this.session.discardUnfinished(call.reqID)
+    if (this.#isMinor1) {
+      this.session.outbox.drop(call.reqID, error)
+      this.#sendFailure(call.reqID, error)
+      return this.#settled(call)
+    }
+    this.#unanswered.delete(call.reqID)
+    this.#stopTimers()
+    this.#delayTimer = this.services.clock.timer(FAILURE_CLOSE_DELAY_MS, () => { this.#end(error, error) })
+  }
+
+  #sendFailure (reqID: number, error: RpcError): void {
+    // The promise fails only with the session, whose end every call is told anyway.
+    this.session.outbox.sendFailure(reqID, error).catch(() => {})
+  }
+
+  #settled (call: UnaryCall): void {
+    if (!this.#isMinor1) return this.#next(call)
+    this.#unanswered.delete(call.reqID)
+    if (this.#drainReason !== undefined) this.#endIfDone()
+  }
+
+  #next (ended: UnaryCall): void {
+    this.#unanswered.delete(ended.reqID)
+    if (this.session.isClosed) return
+    const next = this.#waiting.shift()
+    if (next === undefined) return this.#endIfDone()
+    this.#unanswered.set(next.reqID, next)
+    next.arrive(this.#deadlineAt)
+  }
+
+  #endIfDone (): void {
+    if (!this.#isEnding && this.#drainReason === undefined) return
+    if (this.session.isClosed || this.#unanswered.size > 0 || this.#waiting.length > 0) return
+    this.#stopTimers()
+    this.session.closeAfterAll(this.#isEnding ? undefined : this.#drainReason, [])
+  }
+
+  #sessionDeadline (): void {
+    const reason = deadlineExceeded()
+    if (this.#isMinor1) for (const call of [...this.#unanswered.values()]) call.giveUp(reason)
+    this.#end(reason, reason)
+  }
+
+  #end (closeWith: RpcError, reason: RpcError): void {
+    this.#stopTimers()
+    if (this.#isMinor1 && reason.category !== Category.Canceled) {
+      // Whatever was started gets its answer before the Close (a request unanswered at a Close was never started).
+      for (const call of [...this.#unanswered.values()]) if (call.isStarted) call.giveUp(reason)
+      this.session.closeAfterAll(closeWith, [])
+    } else this.session.close(closeWith)
+    this.#abandonAll(reason)
+  }
+
+  #abandonAll (reason: RpcError): void {
+    const calls = [...this.#unanswered.values()]
+    this.#unanswered.clear()
+    this.#waiting.clear()
+    for (const call of calls) call.abandon(reason)
+  }
+
+  #fault (text: string): void {
+    this.session.fault(new ProtocolError(text, { scope: 'session', category: Category.InvalidArgument, code: ErrorCode.PROTOCOL }))
+  }
+
+  #stopTimers (): void {
+    this.#deadlineTimer?.stop()
+    this.#delayTimer?.stop()
+  }
+}

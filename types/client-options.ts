@@ -1,0 +1,93 @@
+/** What callers may say: about a connection, about a call. */
+import type { MetadataInit } from '../lib/metadata.js'
+import type { Compressor } from './compressor.js'
+
+/** Options of `connect`. */
+export interface ClientOptions {
+  /** Compression of what the client sends: the wire's number of a format in `compressors`; 0 for none. */
+  compression?: number
+  /** Payloads below this many bytes are not compressed (1024). */
+  compressionMinBytes?: number
+  /** The formats this client understands; none by default, so that a page loads only what it needs. */
+  compressors?: readonly Compressor[]
+  /** Largest message accepted, bytes, decompressed (4 MiB). */
+  maxRecvMsgSize?: number
+  /** Largest message sent, bytes (4 MiB). */
+  maxSendMsgSize?: number
+  /** Credit granted to the server on each session, bytes (256 KiB). */
+  windowBytes?: number
+  /** What one session may hold unsent, bytes, before further sends fail (4 MiB). */
+  sendBufferBytes?: number
+  /** Asks the server to pack: for payloads with many zero bytes. Never ask a Go server. */
+  packing?: boolean
+  /** How long an Open may stay unanswered, milliseconds (30,000). */
+  openTimeoutMs?: number
+  /** The server is asked for a sign of life after this much silence, milliseconds (30,000); 0 never. */
+  keepAliveIntervalMs?: number
+  /** How long that sign may take, milliseconds (10,000). */
+  keepAliveTimeoutMs?: number
+  /** Highest minor version of the protocol spoken (1). */
+  minorVersion?: 0 | 1
+  /** Interceptors of synchronous calls, outermost first. */
+  unaryInterceptors?: readonly UnaryClientInterceptor[]
+  /** Interceptors of streams, outermost first. */
+  streamInterceptors?: readonly StreamClientInterceptor[]
+}
+
+/** Options of `connect(url)`. */
+export interface ConnectOptions extends ClientOptions {
+  /** A WebSocket class, where there is no global one (Node 20): that of the package `ws`. */
+  WebSocket?: WebSocketClass
+  /** Given to the WebSocket class as its third argument; `ws` takes headers, an agent and more there. */
+  webSocketOptions?: unknown
+  /** How long the connection may take to open, milliseconds (30,000). */
+  connectTimeoutMs?: number
+  /** Gives the attempt up when it aborts. Has no meaning afterwards. */
+  signal?: AbortSignal
+}
+
+/** What makes a WebSocket: the global class of browsers, or that of `ws`. */
+export type WebSocketClass = new (url: string, protocols?: string | string[], options?: never) => object
+
+/** Options of one call. */
+export interface CallOptions {
+  /** Cancels the call when it aborts: it fails with Canceled and the handler's signal aborts. */
+  signal?: AbortSignal
+  /** Milliseconds until the call fails with DeadlineExceeded; the server keeps the same time. */
+  timeoutMs?: number
+  /** Sent to the handler with the call. */
+  metadata?: MetadataInit
+}
+
+/** Names of an RPC. */
+export interface RpcName {
+  readonly package: string
+  readonly service: string
+  readonly call: string
+}
+
+/** A synchronous call on its way to the server. */
+export interface UnaryClientCall extends RpcName {
+  readonly request: Uint8Array
+  readonly options: CallOptions
+}
+
+/** The answer to a synchronous call, with what stood beside its bytes. */
+export interface UnaryAnswer {
+  readonly payload: Uint8Array
+  /** The request's response metadata. */
+  readonly metadata: import('../lib/metadata.js').Metadata
+}
+
+/** Wraps synchronous calls: may change the request and its options, the answer, retry or refuse. */
+export type UnaryClientInterceptor =
+  (call: UnaryClientCall, next: (call: UnaryClientCall) => Promise<UnaryAnswer>) => Promise<UnaryAnswer>
+
+/** A stream about to be opened; `type` is its RpcType. */
+export interface StreamClientCall extends RpcName {
+  readonly type: number
+  readonly options: CallOptions
+}
+
+/** Wraps streams from opening to end: resolves (or throws) when the stream is over. May change the options. */
+export type StreamClientInterceptor = (call: StreamClientCall, next: (call: StreamClientCall) => Promise<void>) => Promise<void>
