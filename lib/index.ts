@@ -1,6 +1,11 @@
 /** The package's face on the server: the engine and the public names. Re-exports only. */
 export { Server } from './server/server.js'
-export type { ServeOptions, ShutdownOptions } from './server/server.js'
+export type { ServeOptions, ServerStats, ShutdownOptions } from './server/server.js'
+export { CHANNELS } from './server/observer.js'
+export { Health } from './health.js'
+export { registerReflection } from './reflection.js'
+export type { ReflectionGuard } from './reflection.js'
+export { ServingStatus } from './wire/service-schema.js'
 export { ServerConn } from './server/server-conn.js'
 export { Registry } from './server/registry.js'
 export type { HandlerInfo } from './server/registry.js'

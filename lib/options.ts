@@ -51,6 +51,7 @@ export const SERVER_OPTIONS: Table<ServerOptions> = {
   keepAliveTimeoutMs: ms(10_000, 1, 'How long that sign of life may take before the connection is given up.'),
   stallTimeoutMs: ms(60_000, 1, 'A peer that takes nothing for this long loses the session (no credit) or the connection (transport full).'),
   messageTimeoutMs: ms(30_000, 1, 'The next chunk of an unfinished message must come in this time.'),
+  logCalls: { kind: 'boolean', default: true, doc: 'Whether each completed call is logged, at level info like Fastify\'s requests. The plugin turns it off where Fastify\'s `disableRequestLogging` is on.' },
   minorVersion: { kind: 'choice', default: 1, choices: [0, 1], doc: 'Highest minor version of the protocol spoken; 0 makes it a 1.0 server.' }
 }
 

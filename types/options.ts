@@ -55,6 +55,8 @@ export interface ServerOptions {
   stallTimeoutMs?: number
   /** The next chunk of an unfinished message must come in this time, milliseconds. */
   messageTimeoutMs?: number
+  /** Whether each completed call is logged, at the level Fastify logs requests at. */
+  logCalls?: boolean
   /** Highest minor version of the protocol spoken; 0 makes the server a 1.0 server. */
   minorVersion?: 0 | 1
 }

@@ -57,7 +57,8 @@ export class SharedSession implements SessionSink {
     this.#session.taken(cost)
     if (call === undefined) return
     this.#pending.delete(reqID)
-    this.#stopSending(reqID, 'begun')
+    // Almost never: the answer came before the request was whole.
+    if (!this.#session.outbox.isEmpty) this.#stopSending(reqID, 'begun', sessionClosed())
     call.answer(message, this.#settings)
   }
 
@@ -89,10 +90,8 @@ export class SharedSession implements SessionSink {
   }
 
   /** Drops what of the request still waits, and tells the server where it has seen some of it. */
-  #stopSending (reqID: number, tell: 'begun' | 'unless unbegun', reason: RpcError = sessionClosed()): void {
-    const { outbox } = this.#session
-    if (tell === 'begun' && outbox.isEmpty) return
-    const progress = outbox.drop(reqID, reason)
+  #stopSending (reqID: number, tell: 'begun' | 'unless unbegun', reason: RpcError): void {
+    const progress = this.#session.outbox.drop(reqID, reason)
     if (tell === 'begun' ? progress === 'begun' : progress !== 'unbegun') this.#session.cancel(reqID, reason)
   }
 

@@ -62,6 +62,9 @@ export class CallContext implements HandlerContext {
     return request
   }
 
+  /** The connection's own logger, which spares the child. */
+  get sessionLog (): Logger { return this.#session.log }
+
   get log (): Logger {
     this.#log ??= this.#session.log.child({ package: this.package, service: this.service, call: this.call, session: this.session })
     return this.#log

@@ -21,6 +21,7 @@ import { Registry } from './registry.js'
 import type { InterceptorSource } from './registry.js'
 import { RunPool } from './run-pool.js'
 import { ServerConn } from './server-conn.js'
+import { Observer } from './observer.js'
 import type { CallServices } from './services.js'
 import { silentLogger } from './silent-logger.js'
 
@@ -43,6 +44,23 @@ export interface ShutdownOptions {
   signal?: AbortSignal
 }
 
+/** What `stats` answers. Totals count since the server was made. */
+export interface ServerStats {
+  readonly connections: number
+  readonly connectionsTotal: number
+  readonly sessions: number
+  /** Handlers that run. */
+  readonly running: number
+  /** Calls that wait for a place. */
+  readonly queued: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly callsStarted: number
+  readonly callsEnded: number
+  /** Ended calls by the name of their category; `OK` for those that went well. */
+  readonly callsByCategory: Readonly<Record<string, number>>
+}
+
 export class Server {
   /** The handlers, for reflection. */
   readonly registry = new Registry()
@@ -50,8 +68,11 @@ export class Server {
   #isDraining = false
   #lastConnection = 0
   #sweepTimer: Timer | undefined
+  /** Bytes of connections that are over. */
+  readonly #endedBytes = { received: 0, sent: 0 }
   readonly #clock: Clock
   readonly #connections = new Set<ServerConn>()
+  readonly #observer: Observer
   readonly #services: CallServices
   readonly #settings: ConnectionSettings
   readonly #overload: () => RpcError | undefined
@@ -66,10 +87,11 @@ export class Server {
     this.#overload = internals.overload ?? (() => undefined)
     const compressors = internals.compressors ?? new CompressorRegistry(this.options.compressors)
     this.#settings = settingsOf(this.options, compressors)
+    this.#observer = new Observer(this.#clock, this.options.logCalls)
     this.#services = {
       clock: this.#clock,
       pool: new RunPool(this.options.maxConcurrentRPCs, this.options.maxQueuedRPCs),
-      observer: { callStarted () {}, callEnded (record, _error, foreign) { if (foreign !== undefined) logForeign(record.context.log, foreign) } },
+      observer: this.#observer,
       decompress: this.#settings,
       maxDeadlineMs: this.options.maxDeadlineMs,
       unaryInterceptors: this.options.unaryInterceptors,
@@ -89,6 +111,30 @@ export class Server {
    */
   register (pkg: string, service: string, call: string, handler: Handler, interceptors?: InterceptorSource): void {
     this.registry.register(pkg, service, call, handler, interceptors)
+  }
+
+  /** The server's figures of now and since it was made. */
+  stats (): ServerStats {
+    let { received, sent } = this.#endedBytes
+    let sessions = 0
+    for (const { connection } of this.#connections) {
+      received += connection.receivedBytes
+      sent += connection.sentBytes
+      sessions += connection.sessionCount
+    }
+    const { started, ended, byCategory } = this.#observer.calls
+    return {
+      connections: this.#connections.size,
+      connectionsTotal: this.#lastConnection,
+      sessions,
+      running: this.#services.pool.running,
+      queued: this.#services.pool.queued,
+      bytesReceived: received,
+      bytesSent: sent,
+      callsStarted: started,
+      callsEnded: ended,
+      callsByCategory: { ...byCategory }
+    }
   }
 
   /** Why another connection would be refused now; undefined when it would be taken. */
@@ -135,6 +181,9 @@ export class Server {
       overload: this.#overload,
       onClosed: (closed) => {
         this.#connections.delete(closed)
+        this.#endedBytes.received += closed.connection.receivedBytes
+        this.#endedBytes.sent += closed.connection.sentBytes
+        this.#observer.connectionEnded(closed, closed.error)
         signal?.removeEventListener('abort', destroy)
         if (this.#connections.size > 0) return
         this.#sweepTimer?.stop()
@@ -144,6 +193,7 @@ export class Server {
     this.#connections.add(connection)
     this.#sweepTimer ??= this.#clock.timer(SWEEP_MS, this.#sweep)
     signal?.addEventListener('abort', destroy, { once: true })
+    this.#observer.connectionStarted(connection)
     connection.connection.start()
     if (signal?.aborted === true) destroy()
     return connection
@@ -174,8 +224,4 @@ function settingsOf (options: Resolved<ServerOptions>, compressors: CompressorRe
     throw misuse(ErrorCode.OPTION_INVALID, `compression ${options.compression} is not available here`)
   }
   return { ...options, minor: options.minorVersion, compression, compressors }
-}
-
-function logForeign (log: Logger, foreign: unknown): void {
-  log.error({ err: foreign }, 'RPC handler failed')
 }
