@@ -199,8 +199,9 @@ export class StreamCall implements SessionSink, Opener {
     this.#earlyBytes += bytes.byteLength
     const promise = new Promise<void>((resolve, reject) => {
       const last = this.#early.at(-1)
-      // The end mark joins the message before it, unless that one is in an Open that was sent already.
-      if (endStream && last !== undefined && (this.#early.length > 1 || !this.#isOpening)) this.#early[this.#early.length - 1] = { ...last, endStream }
+      // The end mark joins the message before it, unless that one is in an Open that was sent already, or is
+      // empty: together with the mark an empty message is no message.
+      if (endStream && last !== undefined && last.bytes.byteLength > 0 && (this.#early.length > 1 || !this.#isOpening)) this.#early[this.#early.length - 1] = { ...last, endStream }
       else {
         this.#early.push({ bytes, options, endStream, resolve, reject })
         return

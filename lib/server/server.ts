@@ -9,7 +9,10 @@ import type { ServerOptions } from '../../types/options.js'
 import type { Transport } from '../../types/transport.js'
 import { CloseCode } from '../../types/transport.js'
 import { systemClock } from '../clock.js'
+import { nodeCompressors } from '../compression/node.js'
+import { nodeGzip } from '../compression/node-gzip.js'
 import { CompressorRegistry } from '../compression/registry.js'
+import { snappy } from '../compression/snappy.js'
 import type { ConnectionSettings } from '../connection/settings.js'
 import { Category, ErrorCode, RpcError } from '../errors.js'
 import { SERVER_OPTIONS, resolveOptions } from '../options.js'
@@ -42,6 +45,14 @@ export interface ServeOptions {
 export interface ShutdownOptions {
   /** When it aborts, what still runs is ended. Without one the wait has no end. */
   signal?: AbortSignal
+}
+
+/** For tests and for the plugin: what a server otherwise finds for itself. */
+export interface ServerInternals {
+  readonly clock?: Clock
+  readonly compressors?: CompressorRegistry
+  /** Whether the process is overloaded, asked at every Open. */
+  readonly overload?: () => RpcError | undefined
 }
 
 /** What `stats` answers. Totals count since the server was made. */
@@ -78,14 +89,15 @@ export class Server {
   readonly #overload: () => RpcError | undefined
 
   /**
-   * @param internals a clock for tests; whether the process is overloaded, asked at every Open.
+   * Knows gzip and snappy, and what `compressors` brings; see `create` for zstd.
    * @throws CLAW_ERR_OPTION_INVALID
    */
-  constructor (options: ServerOptions = {}, internals: { clock?: Clock, compressors?: CompressorRegistry, overload?: () => RpcError | undefined } = {}) {
+  constructor (options: ServerOptions = {}, internals: ServerInternals = {}) {
     this.options = resolveOptions<ServerOptions>(SERVER_OPTIONS, options, (message) => misuse(ErrorCode.OPTION_INVALID, message))
     this.#clock = internals.clock ?? systemClock
     this.#overload = internals.overload ?? (() => undefined)
-    const compressors = internals.compressors ?? new CompressorRegistry(this.options.compressors)
+    const compressors = internals.compressors ?? new CompressorRegistry([nodeGzip(), snappy()])
+    for (const compressor of this.options.compressors) compressors.register(compressor, { replace: true })
     this.#settings = settingsOf(this.options, compressors)
     this.#observer = new Observer(this.#clock, this.options.logCalls)
     this.#services = {
@@ -97,6 +109,17 @@ export class Server {
       unaryInterceptors: this.options.unaryInterceptors,
       streamInterceptors: this.options.streamInterceptors
     }
+  }
+
+  /**
+   * Like the constructor, with zstd where there is an implementation of it (node:zlib of Node 22.15 and
+   * later, or the package zstd-napi), which can only be looked for asynchronously.
+   * @throws CLAW_ERR_OPTION_INVALID, also when zstd is configured and there is none.
+   */
+  static async create (options: ServerOptions = {}, internals: ServerInternals = {}): Promise<Server> {
+    const own = options.compressors?.some((compressor) => compressor.id === Compression.Zstd) === true
+    const compressors = internals.compressors ?? await nodeCompressors(options.compression === 'zstd' && !own ? { zstd: true } : {})
+    return new Server(options, { ...internals, compressors })
   }
 
   /** Whether the server is shutting down: no connection and no session is taken any more. */
