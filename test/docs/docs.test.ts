@@ -1,0 +1,21 @@
+// The docs say what the code says: options from the table, a line for every error code and the other way round.
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { Category, ErrorCode, categoryErrorCode } from '../../lib/errors.js'
+import { optionsDoc } from '../../lib/options.js'
+
+const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
+
+t.test('docs/options.md is made from the table', (t) => {
+  t.equal(read('options.md'), optionsDoc(), 'run npm run docs:options')
+  t.end()
+})
+
+t.test('docs/errors.md has a line for every code, and no other', (t) => {
+  const documented = new Set([...read('errors.md').matchAll(/^\| `(CLAW_ERR_\w+)` \|/gm)].map(([, code]) => code))
+  const categories = Object.values(Category).filter((category) => category !== Category.OK).map((category) => categoryErrorCode(category))
+  const codes = new Set<string | undefined>([...Object.values(ErrorCode), ...categories])
+  t.strictSame([...codes].filter((code) => !documented.has(code)), [], 'codes without a line')
+  t.strictSame([...documented].filter((code) => !codes.has(code)), [], 'lines without a code')
+  t.end()
+})
