@@ -102,33 +102,3 @@ function complaint (spec: OptionSpec, value: unknown): string | undefined {
       return typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'string')) ? undefined : 'a list of strings or a function'
   }
 }
-
-/** The text of docs/options.md. */
-export function optionsDoc (): string {
-  const sections = [
-    ['Options of the server', 'Of `new Server(options)` and of `app.register(rpc, options)`. The defaults are meant to be safe on the public internet.', SERVER_OPTIONS],
-    ['Options of the plugin', 'Of `app.register(rpc, options)` only.', PLUGIN_OPTIONS]
-  ] as const
-  const parts = sections.map(([title, text, table]) => {
-    const rows = Object.entries(table as Record<string, OptionSpec>).map(([name, spec]) => `| \`${name}\` | ${shownDefault(spec)} | ${bounds(spec)} | ${spec.doc} |`)
-    return `## ${title}\n\n${text}\n\n| option | default | values | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`
-  })
-  return `# Options\n\n<!-- Made from the table in lib/options.ts by \`npm run docs:options\`; a test compares. -->\n\nAn unknown option, or a value outside its bounds, is refused with \`CLAW_ERR_OPTION_INVALID\`.\n\n${parts.join('\n')}`
-}
-
-function shownDefault (spec: OptionSpec): string {
-  const unit = spec.unit === undefined ? '' : ` ${spec.unit}`
-  if (spec.kind === 'integer') return `${spec.default.toLocaleString('en-US')}${unit}`
-  return `\`${JSON.stringify(spec.default)}\``
-}
-
-function bounds (spec: OptionSpec): string {
-  switch (spec.kind) {
-    case 'integer': return `${spec.min.toLocaleString('en-US')} to ${spec.max.toLocaleString('en-US')}`
-    case 'boolean': return 'true, false'
-    case 'string': return `matches \`${spec.pattern.source}\``
-    case 'choice': return spec.choices.map((choice) => `\`${JSON.stringify(choice)}\``).join(', ')
-    case 'list': return `list of ${spec.of}s`
-    case 'origins': return 'list of strings, or a function'
-  }
-}
