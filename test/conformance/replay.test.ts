@@ -1,5 +1,6 @@
 // What a real Go client wrote, written to our server; what a real Go server wrote, written to our client. Where
 // we answer otherwise than Go did, the difference is named with its reason.
+import { once } from 'node:events'
 import t from 'tap'
 import type { Test } from 'tap'
 import { Client } from '../../lib/client/client.js'
@@ -31,14 +32,15 @@ function goService (server: Server): void {
     return request
   }))
   server.register('t', 'S', 'Slow', new SyncHandler(async (context, request) => {
-    if (decoder.decode(request) === 'slow') await new Promise((_resolve, reject) => { context.signal.addEventListener('abort', () => { reject(context.signal.reason as RpcError) }) })
-    return request
+    if (decoder.decode(request) !== 'slow') return request
+    await once(context.signal, 'abort')
+    throw context.signal.reason
   }))
   server.register('t', 'S', 'BiDi', new BiDirHandler(async (_context, stream) => {
     for await (const bytes of stream.recv()) await stream.send(encoder.encode('re:' + decoder.decode(bytes)))
     stream.setTrailer({ t: 'v' })
   }))
-  server.register('t', 'S', 'Up', new SendHandler(async (_context, stream) => { for await (const _ of stream.recv()) { /* counted by nobody */ } }))
+  server.register('t', 'S', 'Up', new SendHandler(async (_context, stream) => { for await (const bytes of stream.recv()) t.ok(bytes) }))
   server.register('t', 'S', 'Down', new RecvHandler(async (_context, stream) => {
     await stream.send(encoder.encode('a'))
     await stream.send(new Uint8Array(0))
