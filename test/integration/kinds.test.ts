@@ -26,7 +26,7 @@ for (const minorVersion of [1, 0] as const) {
     const many = await Promise.all(Array.from({ length: 100 }, (_, i) => client.sync('p', 'S', 'Echo').call(text(`m${i}`), i % 2 ? { metadata: { a: 'b' }, timeoutMs: 5000 } : undefined)))
     t.same(many.map(str), Array.from({ length: 100 }, (_, i) => `m${i}`))
     await t.rejects(client.sync('p', 'S', 'Fail').call(text('x')), { category: Category.NotFound, message: 'no such row' })
-    await t.rejects(client.sync('p', 'S', 'Nope').call(text('x')), { category: Category.Unimplemented })
+    await t.rejects(client.sync('p', 'S', 'Nope').call(text('x')), { category: Category.Unimplemented, message: 'no handler registered' })
     const chat = client.biDir('p', 'S', 'Chat')
     await chat.send(text('one'))
     await chat.send(new Uint8Array(1_000_000).fill(7))
