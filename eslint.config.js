@@ -7,12 +7,11 @@ const TS = ['**/*.ts']
 const NODE_ONLY = [
   'lib/index.ts',
   'lib/plugin.ts',
+  'lib/plugin/**',
   'lib/server/**',
   'lib/transport/websocket-server*.ts',
   'lib/transport/duplex*.ts',
   'lib/compression/node*.ts',
-  'lib/otel*',
-  'lib/otel*/**',
   'lib/health*',
   'lib/health*/**',
   'lib/reflection*',

@@ -120,6 +120,10 @@ export const ErrorCode = {
   CORRUPT_PAYLOAD: 'CLAW_ERR_CORRUPT_PAYLOAD',
   /** Requests or messages were still missing when the other side said it was done. */
   INCOMPLETE: 'CLAW_ERR_INCOMPLETE',
+  /** A page of another origin wanted to connect; HTTP status 403. */
+  ORIGIN_REFUSED: 'CLAW_ERR_ORIGIN_REFUSED',
+  /** A plain HTTP request came to the URL of the RPC route; HTTP status 426. */
+  UPGRADE_REQUIRED: 'CLAW_ERR_UPGRADE_REQUIRED',
   /** The URL could not be connected to. */
   CONNECT_FAILED: 'CLAW_ERR_CONNECT_FAILED',
   /** An option has a value outside its bounds, or is not an option. */

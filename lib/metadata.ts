@@ -79,8 +79,9 @@ export class Metadata implements Iterable<[string, Uint8Array]> {
     return this.append(key, value)
   }
 
-  /** Adds a value beside those the key already has. */
+  /** Adds a value beside those the key already has. @throws TypeError for a value that is neither text nor bytes. */
   append (key: string, value: string | Uint8Array): this {
+    if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw new TypeError(`metadata ${key} must be a string or a Uint8Array`)
     this.#entries.push({ key: key.toLowerCase(), value: typeof value === 'string' ? encoder.encode(value) : value })
     return this
   }

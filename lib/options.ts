@@ -58,8 +58,8 @@ export const SERVER_OPTIONS: Table<ServerOptions> = {
 /** What the plugin adds. */
 export const PLUGIN_OPTIONS: Table<Omit<RpcPluginOptions, keyof ServerOptions>> = {
   path: { kind: 'string', default: '/rpc', pattern: /^\//, doc: 'URL of the WebSocket route, below the prefix of the scope it is registered in.' },
-  shutdownTimeoutMs: ms(5000, 0, 'How long `app.close()` waits for running RPCs. Kept below Fastify\'s `pluginTimeout`, which would make `close()` reject.'),
-  allowedOrigins: { kind: 'origins', default: [], doc: 'Origins that browsers may connect from beside the server\'s own, or a function that decides. `\'*\'` allows all.' },
+  shutdownTimeoutMs: ms(5000, 0, 'How long `app.close()` may take for RPCs. Those that still run a tenth of it (50 to 500 ms) before are ended, so that every client can still be told. Kept below Fastify\'s `pluginTimeout`, which would make `close()` reject.'),
+  allowedOrigins: { kind: 'origins', default: [], doc: 'Origins that browsers may connect from beside the server\'s own, `\'*\'` for all, or a function that decides.' },
   decorator: { kind: 'string', default: 'rpc', pattern: /^[A-Za-z_$][\w$]*$/, doc: 'Name of the decorator; another one for a second instance.' }
 }
 
@@ -99,6 +99,6 @@ function complaint (spec: OptionSpec, value: unknown): string | undefined {
     case 'list':
       return Array.isArray(value) && value.every((item) => item !== null && (spec.of === 'function' ? typeof item === 'function' : typeof item === 'object')) ? undefined : `a list of ${spec.of}s`
     case 'origins':
-      return typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'string')) ? undefined : 'a list of strings or a function'
+      return value === '*' || typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'string')) ? undefined : '\'*\', a list of strings or a function'
   }
 }

@@ -19,6 +19,9 @@ export interface ConnectionView {
   close (): Promise<void>
 }
 
+/** What is known of a call when its Open is answered: nothing runs yet that could be aborted or could end. */
+export type OpenContext = Omit<HandlerContext, 'reqID' | 'signal' | 'deadline' | 'setTrailer' | 'trailer'>
+
 export interface HandlerContext {
   /** Names and kind of the RPC, as in HandlerInfo. */
   readonly package: string

@@ -65,13 +65,13 @@ export interface ServerOptions {
 export interface RpcPluginOptions extends ServerOptions {
   /** URL of the WebSocket route. */
   path?: string
-  /** How long `app.close()` waits for running RPCs, milliseconds. */
+  /** How long `app.close()` may take for RPCs, milliseconds; those that still run shortly before are ended. */
   shutdownTimeoutMs?: number
   /**
-   * Origins (`https://example.org`) that browsers may connect from, beside the server's own; or a function
-   * that decides. Requests without an Origin come from no browser and pass.
+   * Origins (`https://example.org`) that browsers may connect from, beside the server's own; `'*'` for all; or
+   * a function that decides. Requests without an Origin come from no browser and pass.
    */
-  allowedOrigins?: readonly string[] | ((origin: string, request: FastifyRequest) => boolean | Promise<boolean>)
+  allowedOrigins?: '*' | readonly string[] | ((origin: string, request: FastifyRequest) => boolean | Promise<boolean>)
   /** Name of the decorator; another one for a second instance on the same app. */
   decorator?: string
 }

@@ -10,6 +10,7 @@ import { Metadata } from '../metadata.js'
 import type { Payload } from '../wire/message.js'
 import { decompressPayload } from './decompress.js'
 import type { DecompressSettings } from './decompress.js'
+import { detached } from './detached.js'
 
 interface Waiter {
   take (message: Payload): void
@@ -52,7 +53,7 @@ export class ReceiveHalf {
     if (this.#isEnded) return this.#taken(cost)
     const waiter = this.#waiter
     if (waiter === undefined) {
-      this.#queue.push(message)
+      this.#queue.push(detached(message))
       this.#costs.push(cost)
       return
     }

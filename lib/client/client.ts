@@ -3,7 +3,7 @@
  * browser. Knows no WebSocket: `connect` brings the transport.
  */
 import type { Clock, Timer } from '../../types/clock.js'
-import type { CallOptions, ClientOptions, StreamClientCall } from '../../types/client-options.js'
+import type { CallOptions, ClientOptions, StreamClientCall, StreamClientInterceptor } from '../../types/client-options.js'
 import type { Transport } from '../../types/transport.js'
 import { systemClock } from '../clock.js'
 import { compose } from '../call/interceptor.js'
@@ -43,7 +43,8 @@ export class Client {
   #pingSentAt: number | undefined
   #lastPing = 0
   #resolveClosed: (error: RpcError | undefined) => void = () => {}
-  #onIdle: (() => void) | undefined
+  /** Those who wait until no call runs. */
+  #onIdle: (() => void)[] = []
   readonly #clock: Clock
   readonly #connection: Connection
   readonly #role: OpenRole
@@ -109,7 +110,8 @@ export class Client {
   /** Opens a server stream. Iterate over what it returns. */
   recv (pkg: string, service: string, call: string, options: RecvOptions = {}): ClientRecvStream {
     const stream = this.#stream(RpcType.Recv, pkg, service, call, options)
-    if (options.request !== undefined) stream.send(options.request).catch(() => {})
+    // A call whose request cannot be sent is no call.
+    if (options.request !== undefined) stream.send(options.request).catch((error: unknown) => { stream.cancel(RpcError.from(error)) })
     stream.endSending()
     return new ClientRecvStream(stream)
   }
@@ -117,11 +119,11 @@ export class Client {
   /** Makes no new calls, waits for those that run, then closes. */
   async drain (): Promise<void> {
     this.#closing ??= closedError()
-    if (this.#running > 0) await new Promise<void>((resolve) => { this.#onIdle = resolve })
+    if (this.#running > 0) await new Promise<void>((resolve) => { this.#onIdle.push(resolve) })
     await this.close()
   }
 
-  /** Ends the connection in good order: calls that run fail with Canceled. Resolves when it is over. */
+  /** Ends the connection in good order: calls that run fail with Unavailable `CLAW_ERR_CLOSED`. Resolves when it is over. */
   async close (): Promise<void> {
     this.#closing ??= closedError()
     for (const session of [...this.#connection.sessions]) {
@@ -142,13 +144,11 @@ export class Client {
     const names = { package: pkg, service, call }
     const interceptors = this.#options.streamInterceptors ?? []
     const refusal = this.#refusal()
-    if (refusal !== undefined) {
-      const stream = new StreamCall(this.#streamHost, type, names, options)
-      stream.cancel(refusal)
-      return stream
-    }
-    if (interceptors.length === 0) return new StreamCall(this.#streamHost, type, names, options)
-    return interceptStream(interceptors, { ...names, type, options }, (opened) => new StreamCall(this.#streamHost, type, opened, opened.options))
+    const stream = new StreamCall(this.#streamHost, type)
+    if (refusal !== undefined) stream.cancel(refusal)
+    else if (interceptors.length > 0) intercept(interceptors, { ...names, type, options }, stream)
+    else stream.start(names, options)
+    return stream
   }
 
   #refusal (): RpcError | undefined {
@@ -157,16 +157,20 @@ export class Client {
 
   #checkIdle (): void {
     if (this.#running > 0) return
-    this.#onIdle?.()
+    this.#settleIdle()
     // The server has asked to leave: after the last call nothing keeps this client here.
     if (this.#role.goAway !== undefined && this.#role.pendingCount === 0) this.#connection.close()
+  }
+
+  #settleIdle (): void {
+    for (const settle of this.#onIdle.splice(0)) settle()
   }
 
   #handleClosed (error: RpcError | undefined): void {
     this.#sweepTimer?.stop()
     const reason = this.#closing ?? this.#role.goAway
     this.#closing ??= error ?? closedError()
-    this.#onIdle?.()
+    this.#settleIdle()
     this.#resolveClosed(reason === undefined ? error ?? this.#closing : undefined)
   }
 
@@ -176,7 +180,7 @@ export class Client {
     this.#connection.sweep(now)
     this.#role.sweep(now)
     const { keepAliveIntervalMs, keepAliveTimeoutMs } = this.#numbers
-    if (keepAliveIntervalMs === 0 || this.#connection.isPaused || !this.#connection.isOpen) return
+    if (keepAliveIntervalMs === 0 || this.#connection.isPaused || !this.#connection.isOpen || this.#role.isSilent) return
     const { lastReceivedAt } = this.#connection
     if (this.#pingSentAt !== undefined && lastReceivedAt >= this.#pingSentAt) this.#pingSentAt = undefined
     if (this.#pingSentAt !== undefined && now - this.#pingSentAt >= keepAliveTimeoutMs) {
@@ -191,20 +195,18 @@ export class Client {
   }
 }
 
-/** Runs the interceptors around a stream: the innermost opens it and waits for its end. */
-function interceptStream (interceptors: readonly NonNullable<ClientOptions['streamInterceptors']>[number][], call: StreamClientCall, open: (call: StreamClientCall) => StreamCall): StreamCall {
-  let stream: StreamCall | undefined
+/** Runs the interceptors around a stream: the innermost opens it, when its turn comes, and waits for its end. */
+function intercept (interceptors: readonly StreamClientInterceptor[], call: StreamClientCall, stream: StreamCall): void {
   const run = compose<StreamClientCall, void>(interceptors, async (opened) => {
-    stream = open(opened)
+    stream.start(opened, opened.options)
     const error = await stream.ended
     if (error !== undefined) throw error
   })
-  const running = run(call)
-  // An interceptor that waits or refuses before it goes on still needs a stream to fail.
-  stream ??= open(call)
-  const opened = stream
-  running.catch((error: unknown) => { opened.cancel(RpcError.from(error)) })
-  return opened
+  // One that returns or refuses without going on leaves a stream that somebody holds and nobody opens.
+  run(call).then(
+    () => { if (!stream.isStarted) stream.cancel(new RpcError(Category.Canceled, 'an interceptor did not open the stream')) },
+    (error: unknown) => { stream.cancel(RpcError.from(error)) }
+  )
 }
 
 function settingsOf (numbers: ReturnType<typeof resolveNumbers>, options: ClientOptions): ConnectionSettings {

@@ -7,6 +7,7 @@ import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
 import { Metadata } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
+import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/outbox.js'
 import { Close, Open, PROTOCOL_MAJOR } from '../wire/message.js'
 import type { Descr, GoAway, OpenAck, Payload } from '../wire/message.js'
 
@@ -29,6 +30,17 @@ export interface Opener {
   onRefused (error: RpcError): void
 }
 
+/** Whether a first payload may travel inside an Open; a larger one follows it. */
+export function fitsOpen (first: Payload): boolean {
+  return first.payload.byteLength <= MAX_CHUNK_BYTES && encodedMetadataBytes(first.metadata) <= MAX_MESSAGE_METADATA_BYTES
+}
+
+interface HeldOpen {
+  readonly request: OpenRequest
+  readonly opener: Opener
+  readonly heldAt: number
+}
+
 interface PendingOpen {
   readonly opener: Opener
   readonly type: number
@@ -46,12 +58,13 @@ export interface OpenSettings {
 export class OpenRole implements Role {
   /** Set by the server's GoAway: nothing more is opened here. */
   goAway: RpcError | undefined
+  #lost: RpcError | undefined
   #connection!: Connection
   #lastOpenID = 0
   #packing: 'unasked' | 'asked' | 'settled'
   readonly #pending = new Map<number, PendingOpen>()
   /** While packing is being agreed nothing may follow the first Open. */
-  readonly #held: { request: OpenRequest, opener: Opener }[] = []
+  #held: HeldOpen[] = []
   readonly #settings: OpenSettings
   readonly #on: { goAway: () => void, released: () => void, closed: (error: RpcError | undefined) => void }
 
@@ -67,15 +80,17 @@ export class OpenRole implements Role {
   /** Opens that were not answered yet. */
   get pendingCount (): number { return this.#pending.size + this.#held.length }
 
-  /** Asks for a session. Answers a function that gives the wish up. */
+  /** Why nothing can be opened any more, if that is so. */
+  get refusal (): RpcError | undefined { return this.goAway ?? this.#lost }
+
+  /** Whether nothing may be sent just now, because packing is being agreed. */
+  get isSilent (): boolean { return this.#packing === 'asked' }
+
+  /** Asks for a session; not once there is a `refusal`. Answers a function that gives the wish up. */
   open (request: OpenRequest, opener: Opener): () => void {
-    if (this.#packing === 'asked') {
-      const entry = { request, opener }
-      this.#held.push(entry)
-      return () => { this.#giveUp(opener, entry) }
-    }
-    this.#send(request, opener)
-    return () => { this.#giveUp(opener, undefined) }
+    if (this.#packing === 'asked') this.#held.push({ request, opener, heldAt: this.#connection.clock.now() })
+    else this.#send(request, opener)
+    return () => { this.#giveUp(opener) }
   }
 
   /** Gives up on Opens that the server does not answer. */
@@ -83,8 +98,12 @@ export class OpenRole implements Role {
     for (const pending of this.#pending.values()) {
       if (pending.isAbandoned || now - pending.sentAt < this.#settings.openTimeoutMs) continue
       pending.isAbandoned = true
-      pending.opener.onRefused(new RpcError(Category.Unavailable, 'the server did not answer the Open in time', { code: ErrorCode.CONNECTION_LOST }))
+      pending.opener.onRefused(unanswered())
     }
+    const late = this.#held.filter((held) => now - held.heldAt >= this.#settings.openTimeoutMs)
+    if (late.length === 0) return
+    this.#held = this.#held.filter((held) => !late.includes(held))
+    for (const held of late) held.opener.onRefused(unanswered())
   }
 
   handleOpen (): void { throw new ProtocolError('Open from a server') }
@@ -96,19 +115,22 @@ export class OpenRole implements Role {
     const isAccepted = ack.errCode === 0 && versions === undefined
     // Late and given-up agreements count too, or the sides would disagree for good (hazard H6).
     if (this.#packing === 'asked') this.#settlePacking(isAccepted, ack.packing)
-    if (pending === undefined) return this.#connection.isMinor1 && isAccepted ? this.#closeUnwanted(ack) : undefined
+    if (isAccepted && (ack.sessionID === 0 || this.#connection.isIssued(ack.sessionID))) throw new ProtocolError(`session ${ack.sessionID} is given twice`)
     this.#pending.delete(ack.openID)
-    if (!isAccepted) this.#refused(pending, ack, versions)
-    else if (pending.isAbandoned) this.#closeUnwanted(ack)
-    else this.#accepted(pending, ack)
+    if (pending === undefined || pending.isAbandoned) {
+      if (isAccepted) this.#closeUnwanted(ack)
+    } else if (isAccepted) this.#accepted(pending, ack)
+    else this.#refused(pending, ack, versions)
     this.#sendHeld()
   }
 
   handleGoAway (goAway: GoAway): void {
     if (goAway.errCode !== 0) {
-      // The server ends the connection because of a fault; what comes next is its close.
-      this.goAway = new RpcError(categoryFromCode(goAway.errCode), `server ended the connection: ${goAway.debugData}`, { code: ErrorCode.PROTOCOL })
-    } else this.goAway = new RpcError(Category.Unavailable, `server is going away: ${goAway.debugData}`, { code: ErrorCode.CLOSED })
+      // The server ends the connection because of a fault: what runs fails with its words.
+      return this.#connection.destroy(new RpcError(Category.Unavailable, `server ended the connection: ${goAway.debugData}`, { code: ErrorCode.PROTOCOL }))
+    }
+    this.goAway = new RpcError(Category.Unavailable, `server is going away: ${goAway.debugData}`, { code: ErrorCode.CLOSED })
+    this.#refuseHeld(this.goAway)
     this.#on.goAway()
   }
 
@@ -119,11 +141,11 @@ export class OpenRole implements Role {
   }
 
   handleClosed (error: RpcError | undefined): void {
-    const reason = error ?? this.goAway ?? new RpcError(Category.Unavailable, 'connection closed', { code: ErrorCode.CONNECTION_LOST })
-    const openers = [...[...this.#pending.values()].filter((pending) => !pending.isAbandoned), ...this.#held].map((waiting) => waiting.opener)
+    const reason = this.#lost = error ?? this.goAway ?? new RpcError(Category.Unavailable, 'connection closed', { code: ErrorCode.CONNECTION_LOST })
+    const openers = [...this.#pending.values()].filter((pending) => !pending.isAbandoned).map((pending) => pending.opener)
     this.#pending.clear()
-    this.#held.length = 0
     for (const opener of openers) opener.onRefused(reason)
+    this.#refuseHeld(reason)
     this.#on.closed(error)
   }
 
@@ -148,9 +170,8 @@ export class OpenRole implements Role {
     this.#connection.sendControl(open)
   }
 
-  #giveUp (opener: Opener, held: { opener: Opener } | undefined): void {
-    const at = held === undefined ? -1 : this.#held.findIndex((entry) => entry === held)
-    if (at !== -1) this.#held.splice(at, 1)
+  #giveUp (opener: Opener): void {
+    this.#held = this.#held.filter((held) => held.opener !== opener)
     for (const pending of this.#pending.values()) if (pending.opener === opener) pending.isAbandoned = true
   }
 
@@ -160,10 +181,15 @@ export class OpenRole implements Role {
   }
 
   #refused (pending: PendingOpen, ack: OpenAck, versions: string | undefined): void {
-    if (pending.isAbandoned) return
     pending.opener.onRefused(versions === undefined
       ? new RpcError(categoryFromCode(ack.errCode), ack.error, { metadata: Metadata.fromEntries(ack.metadata) })
       : new RpcError(Category.FailedPrecondition, versions, { code: ErrorCode.VERSION_MISMATCH }))
+  }
+
+  #refuseHeld (reason: RpcError): void {
+    const held = this.#held
+    this.#held = []
+    for (const { opener } of held) opener.onRefused(reason)
   }
 
   /** A session that nobody wants any more must not stay open on the server (defect D20). */
@@ -193,4 +219,8 @@ export class OpenRole implements Role {
     while (this.#pending.has(this.#lastOpenID))
     return this.#lastOpenID
   }
+}
+
+function unanswered (): RpcError {
+  return new RpcError(Category.Unavailable, 'the server did not answer the Open in time', { code: ErrorCode.CONNECTION_LOST })
 }

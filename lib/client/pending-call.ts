@@ -6,11 +6,13 @@ import type { Clock, Timer } from '../../types/clock.js'
 import type { CallOptions } from '../../types/client-options.js'
 import { decompressPayload } from '../call/decompress.js'
 import type { DecompressSettings } from '../call/decompress.js'
-import { RpcError, categoryFromCode } from '../errors.js'
+import { ErrorCode, RpcError, categoryFromCode } from '../errors.js'
 import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import type { Payload } from '../wire/message.js'
 import { abortError, deadlineError } from './call-errors.js'
+import { misuse } from './misuse.js'
+import { deadlineAfter } from './timeout.js'
 
 /** Where the outcome goes; each function is called at most once. */
 export interface CallOutcome {
@@ -33,7 +35,9 @@ export class PendingCall {
   readonly #signal: AbortSignal | undefined
   readonly #outcome: CallOutcome
 
+  /** @throws TypeError CLAW_ERR_ARGUMENT_INVALID for options that make no sense; then nothing was begun. */
   constructor (request: Uint8Array, options: CallOptions | undefined, clock: Clock, outcome: CallOutcome) {
+    if (!(request instanceof Uint8Array)) throw misuse(ErrorCode.ARGUMENT_INVALID, 'a request must be a Uint8Array')
     this.request = request
     this.#outcome = outcome
     if (options === undefined) {
@@ -41,14 +45,16 @@ export class PendingCall {
       this.deadlineAt = undefined
       return
     }
-    const { signal, timeoutMs } = options
+    const { signal } = options
+    const now = clock.now()
     this.metadata = metadataEntries(options.metadata)
-    this.deadlineAt = timeoutMs === undefined ? undefined : clock.now() + timeoutMs
+    this.deadlineAt = deadlineAfter(now, options.timeoutMs)
     this.#signal = signal
+    const leftMs = this.deadlineAt === undefined ? undefined : this.deadlineAt - now
     if (signal?.aborted === true) this.fail(abortError(signal))
-    else if (timeoutMs !== undefined && timeoutMs < 1) this.fail(deadlineError())
+    else if (leftMs !== undefined && leftMs < 1) this.fail(deadlineError())
     else {
-      if (timeoutMs !== undefined) this.#timer = clock.timer(timeoutMs, () => { this.#giveUp(deadlineError()) })
+      if (leftMs !== undefined) this.#timer = clock.timer(leftMs, () => { this.#giveUp(deadlineError()) })
       signal?.addEventListener('abort', this.#onAbort, { once: true })
     }
   }

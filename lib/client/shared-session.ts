@@ -18,7 +18,7 @@ export class SharedSession implements SessionSink {
   readonly #settings: DecompressSettings
   readonly #onClosed: (session: SharedSession) => void
   #session!: Session
-  #lastReqID = FIRST_REQ_ID
+  #lastReqID = 0
 
   constructor (settings: DecompressSettings, onClosed: (session: SharedSession) => void) {
     this.#settings = settings
@@ -28,7 +28,9 @@ export class SharedSession implements SessionSink {
   /** The session exists. @param first a request that travelled in the Open. */
   begin (session: Session, first: PendingCall | undefined): void {
     this.#session = session
-    if (first !== undefined) this.#track(FIRST_REQ_ID, first)
+    if (first === undefined) return
+    this.#lastReqID = FIRST_REQ_ID
+    this.#track(FIRST_REQ_ID, first)
   }
 
   get pendingCount (): number { return this.#pending.size }
@@ -42,12 +44,6 @@ export class SharedSession implements SessionSink {
     sending?.catch((error: unknown) => {
       if (this.#pending.delete(reqID)) call.fail(RpcError.from(error))
     })
-  }
-
-  /** Ends the session from this side; what is unanswered fails with the reason. */
-  close (reason: RpcError): void {
-    this.#session.close(undefined)
-    this.#failAll(reason)
   }
 
   onMessage (message: Payload, cost: number): void {

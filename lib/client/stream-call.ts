@@ -8,14 +8,18 @@ import type { CallOptions } from '../../types/client-options.js'
 import { ReceiveHalf } from '../call/receive-half.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import type { MessageOptions } from '../../types/stream.js'
-import { MAX_CHUNK_BYTES, tooLarge } from '../connection/outbox.js'
+import { tooLarge } from '../connection/outbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
-import { Category, ErrorCode, RpcError, categoryFromCode } from '../errors.js'
-import { Metadata, metadataEntries } from '../metadata.js'
+import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
+import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
+import type { MetadataEntry } from '../metadata.js'
 import { Descr, NO_BYTES, Payload, RpcType } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
 import { abortError, deadlineError, sessionClosed } from './call-errors.js'
+import { misuse } from './misuse.js'
+import { fitsOpen } from './open.js'
 import type { OpenRole, Opener } from './open.js'
+import { deadlineAfter, deadlineMS } from './timeout.js'
 
 /** What streams need of their client. */
 export interface StreamHost {
@@ -31,10 +35,10 @@ export interface StreamHost {
 
 interface EarlyMessage {
   readonly bytes: Uint8Array
-  readonly options: MessageOptions | undefined
+  readonly metadata: readonly MetadataEntry[]
   readonly endStream: boolean
   readonly resolve: () => void
-  readonly reject: (error: RpcError) => void
+  readonly reject: (error: Error) => void
 }
 
 const SENT = Promise.resolve()
@@ -52,6 +56,7 @@ export class StreamCall implements SessionSink, Opener {
   /** What was sent before the session existed. */
   #early: EarlyMessage[] = []
   #earlyBytes = 0
+  #isStarted = false
   #isSendEnded = false
   #isOver = false
   #error: RpcError | undefined
@@ -62,26 +67,46 @@ export class StreamCall implements SessionSink, Opener {
   readonly #host: StreamHost
   readonly #type: RpcType
   readonly #descr = new Descr()
-  readonly #options: CallOptions
-  readonly #deadlineAt: number | undefined
+  #metadata = NO_METADATA
+  #signal: AbortSignal | undefined
+  #deadlineAt: number | undefined
 
-  constructor (host: StreamHost, type: RpcType, names: { package: string, service: string, call: string }, options: CallOptions) {
+  constructor (host: StreamHost, type: RpcType) {
     this.#host = host
     this.#type = type
-    this.#options = options
+    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) })
+    this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
+    host.onStarted()
+  }
+
+  /** Whether it is being opened, or was, or never will be. */
+  get isStarted (): boolean { return this.#isStarted || this.#isOver }
+
+  /**
+   * Opens it; once. Until then what is sent waits.
+   * @throws TypeError CLAW_ERR_ARGUMENT_INVALID
+   */
+  start (names: { package: string, service: string, call: string }, { signal, timeoutMs, metadata }: CallOptions): void {
+    if (this.isStarted) return
+    const { clock } = this.#host
+    const now = clock.now()
+    this.#isStarted = true
+    try {
+      this.#metadata = metadataEntries(metadata)
+      this.#deadlineAt = deadlineAfter(now, timeoutMs)
+    } catch (error) {
+      this.#over(RpcError.from(error))
+      throw error
+    }
     this.#descr.package = names.package
     this.#descr.service = names.service
     this.#descr.call = names.call
-    this.#descr.type = type
-    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) })
-    this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
-    const { signal, timeoutMs } = options
-    this.#deadlineAt = timeoutMs === undefined ? undefined : host.clock.now() + timeoutMs
-    host.onStarted()
-    if (signal?.aborted === true) this.#over(abortError(signal))
-    else if (timeoutMs !== undefined && timeoutMs < 1) this.#over(deadlineError())
-    if (this.#isOver) return
-    if (timeoutMs !== undefined) this.#timer = host.clock.timer(timeoutMs, () => { this.cancel(deadlineError()) })
+    this.#descr.type = this.#type
+    this.#signal = signal
+    const leftMs = this.#deadlineAt === undefined ? undefined : this.#deadlineAt - now
+    if (signal?.aborted === true) return this.#over(abortError(signal))
+    if (leftMs !== undefined && leftMs < 1) return this.#over(deadlineError())
+    if (leftMs !== undefined) this.#timer = clock.timer(leftMs, () => { this.cancel(deadlineError()) })
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     // The Open waits until the end of the caller's own step, so that a first message can travel in it.
     queueMicrotask(() => { this.#open() })
@@ -140,12 +165,15 @@ export class StreamCall implements SessionSink, Opener {
 
   // --- SessionSink
 
-  onMessage (message: Payload, cost: number): void { this.receive.push(message, cost) }
+  onMessage (message: Payload, cost: number): void {
+    if (message.errCode !== 0 && this.#host.isMinor1()) throw new ProtocolError('ErrCode on a stream', { scope: 'session', category: Category.InvalidArgument })
+    this.receive.push(message, cost)
+  }
 
   /** A server's EndStream is optional: the outcome comes with the Close. */
   onEnd (): void {}
 
-  onCancel (): void { this.#over(new RpcError(Category.Canceled, 'canceled by the server')) }
+  onCancel (): void { this.cancel(new RpcError(Category.Canceled, 'canceled by the server')) }
 
   onPeerClose (close: Close): void {
     const session = this.#session
@@ -162,19 +190,19 @@ export class StreamCall implements SessionSink, Opener {
 
   // ---
 
-  readonly #onAbort = (): void => { this.cancel(abortError(this.#options.signal)) }
+  readonly #onAbort = (): void => { this.cancel(abortError(this.#signal)) }
 
   #open (): void {
     if (this.#isOver) return
-    this.#isOpening = true
+    const { role, clock } = this.#host
+    if (role.refusal !== undefined) return this.#over(role.refusal)
     // A Recv call ends its half with its request; there may be none.
     if (this.#type === RpcType.Recv && !this.#isSendEnded) this.endSending()
-    const leftMs = this.#deadlineAt === undefined ? 0 : Math.ceil(this.#deadlineAt - this.#host.clock.now())
-    if (this.#deadlineAt !== undefined && leftMs < 1) return this.#over(deadlineError())
-    this.#giveUpOpen = this.#host.role.open({
+    this.#isOpening = true
+    this.#giveUpOpen = role.open({
       descr: this.#descr,
-      deadlineMS: BigInt(leftMs),
-      metadata: metadataEntries(this.#options.metadata),
+      deadlineMS: deadlineMS(this.#deadlineAt, clock.now()),
+      metadata: this.#metadata,
       first: this.#first()
     }, this)
   }
@@ -182,16 +210,17 @@ export class StreamCall implements SessionSink, Opener {
   /** The first message, where it may travel inside the Open. */
   #first (): Payload | undefined {
     const message = this.#early[0]
-    if (message === undefined || message.bytes.byteLength > MAX_CHUNK_BYTES || message.bytes.byteLength > this.#host.settings.maxSendMsgSize) return undefined
+    if (message === undefined) return undefined
     const first = new Payload()
     first.payload = message.bytes
     first.endStream = message.endStream
-    first.metadata = metadataEntries(message.options?.metadata)
-    return first
+    first.metadata = message.metadata
+    return fitsOpen(first) ? first : undefined
   }
 
   #sendEarly (bytes: Uint8Array, options: MessageOptions | undefined, endStream: boolean): Promise<void> {
     const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
+    if (!(bytes instanceof Uint8Array)) return rejected(misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array'))
     if (bytes.byteLength > maxSendMsgSize) return rejected(tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`))
     if (this.#early.length > 0 && this.#earlyBytes + bytes.byteLength > sendBufferBytes) {
       return rejected(new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL }))
@@ -203,7 +232,7 @@ export class StreamCall implements SessionSink, Opener {
       // empty: together with the mark an empty message is no message.
       if (endStream && last !== undefined && last.bytes.byteLength > 0 && (this.#early.length > 1 || !this.#isOpening)) this.#early[this.#early.length - 1] = { ...last, endStream }
       else {
-        this.#early.push({ bytes, options, endStream, resolve, reject })
+        this.#early.push({ bytes, metadata: metadataEntries(options?.metadata), endStream, resolve, reject })
         return
       }
       resolve()
@@ -220,8 +249,14 @@ export class StreamCall implements SessionSink, Opener {
       return message.resolve()
     }
     if (this.#type === RpcType.Recv && !this.#host.isMinor1()) return message.resolve()
-    const options = { metadata: metadataEntries(message.options?.metadata) }
-    const sending = message.endStream ? session.sendLast(message.bytes, options) : session.send(message.bytes, options)
+    const { metadata } = message
+    const refusal = session.outbox.refusal(message.bytes, metadata)
+    if (refusal !== undefined) {
+      // The server's limits were not known before. The stream goes on without it, and its end still comes.
+      if (message.endStream) session.end()
+      return message.reject(refusal)
+    }
+    const sending = message.endStream ? session.sendLast(message.bytes, { metadata }) : session.send(message.bytes, { metadata })
     if (sending === undefined) message.resolve()
     else sending.then(message.resolve, message.reject)
   }
@@ -231,7 +266,7 @@ export class StreamCall implements SessionSink, Opener {
     this.#isOver = true
     this.#error = error
     this.#timer?.stop()
-    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal?.removeEventListener('abort', this.#onAbort)
     const early = this.#early
     this.#early = []
     for (const message of early) message.reject(error ?? sessionClosed())
@@ -241,7 +276,7 @@ export class StreamCall implements SessionSink, Opener {
   }
 }
 
-function rejected (error: RpcError): Promise<void> {
+function rejected (error: Error): Promise<void> {
   const promise = Promise.reject(error)
   promise.catch(noop)
   return promise

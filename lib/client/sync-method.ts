@@ -7,15 +7,18 @@ import type { CallOptions, RpcName, UnaryAnswer, UnaryClientCall, UnaryClientInt
 import type { Clock } from '../../types/clock.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import { compose } from '../call/interceptor.js'
-import { MAX_CHUNK_BYTES, tooLarge } from '../connection/outbox.js'
+import { tooLarge } from '../connection/outbox.js'
 import type { RpcError } from '../errors.js'
 import { Metadata, NO_METADATA } from '../metadata.js'
 import { Descr, Payload, RpcType } from '../wire/message.js'
 import type { Session, SessionSink } from '../connection/session.js'
+import { fitsOpen } from './open.js'
 import type { OpenRequest, OpenRole } from './open.js'
 import { PendingCall } from './pending-call.js'
+import type { CallOutcome } from './pending-call.js'
 import { FIRST_REQ_ID, SharedSession } from './shared-session.js'
 import { SoloSession } from './solo-session.js'
+import { deadlineMS } from './timeout.js'
 
 /** Sessions kept open without a call on a 1.0 connection, for each RPC. */
 const MAX_IDLE_SESSIONS = 16
@@ -75,16 +78,10 @@ export class SyncMethod {
     return compose(interceptors, innermost)({ ...this.#name, request, options: options ?? {} })
   }
 
-  /** @internal the client is closing: sessions that wait for work are closed. */
-  closeIdle (): void {
-    for (const solo of this.#idle.splice(0)) solo.close()
-  }
-
   #start<T> (request: Uint8Array, options: CallOptions | undefined, project: (payload: Uint8Array, message: Payload) => T): Promise<T> {
     const host = this.#host
-    host.onStarted()
     return new Promise((resolve, reject) => {
-      const call = new PendingCall(request, options, host.clock, {
+      const call = this.#begin(request, options, {
         resolve: (payload, message) => { resolve(project(payload, message)) },
         reject,
         ended: host.onEnded
@@ -93,6 +90,16 @@ export class SyncMethod {
       if (refusal === undefined) this.#dispatch(call)
       else call.fail(refusal)
     })
+  }
+
+  #begin (request: Uint8Array, options: CallOptions | undefined, outcome: CallOutcome): PendingCall {
+    this.#host.onStarted()
+    try {
+      return new PendingCall(request, options, this.#host.clock, outcome)
+    } catch (error) {
+      this.#host.onEnded()
+      throw error
+    }
   }
 
   #tooLarge (request: Uint8Array): RpcError | undefined {
@@ -133,8 +140,8 @@ export class SyncMethod {
   }
 
   #openSolo (call: PendingCall): void {
-    const deadlineMS = this.#leftMS(call)
-    this.#open(call, { first: this.#first(call, false), metadata: call.metadata, deadlineMS }, (create, firstTaken) => {
+    const leftMS = deadlineMS(call.deadlineAt, this.#host.clock.now())
+    this.#open(call, { first: this.#first(call, false), metadata: call.metadata, deadlineMS: leftMS }, (create, firstTaken) => {
       const solo = this.#newSolo(call.isPlain)
       solo.begin(create(solo), call, firstTaken)
     })
@@ -155,6 +162,8 @@ export class SyncMethod {
   }
 
   #open (call: PendingCall, wanted: Omit<OpenRequest, 'descr'>, onOpened: (create: (sink: SessionSink) => Session, firstTaken: boolean) => void): void {
+    const { refusal } = this.#host.role
+    if (refusal !== undefined) return this.#refused(call, refusal)
     const giveUp = this.#host.role.open({ descr: this.#descr, ...wanted }, {
       onOpened: (create, _headers, firstTaken) => {
         onOpened(create, firstTaken)
@@ -170,20 +179,14 @@ export class SyncMethod {
 
   /** The request as it travels in an Open. @param isShared whether it speaks for itself, not the Open for it. */
   #first (call: PendingCall, isShared: boolean): Payload | undefined {
-    if (call.request.byteLength > MAX_CHUNK_BYTES) return undefined
     const first = new Payload()
     first.reqID = FIRST_REQ_ID
     first.payload = call.request
     if (isShared) {
       first.metadata = call.metadata
-      first.deadlineMS = this.#leftMS(call)
+      first.deadlineMS = deadlineMS(call.deadlineAt, this.#host.clock.now())
     }
-    return first
-  }
-
-  /** What is left of the call's time, as the wire takes it: 0 for no deadline. */
-  #leftMS (call: PendingCall): bigint {
-    return call.deadlineAt === undefined ? 0n : BigInt(Math.max(1, Math.ceil(call.deadlineAt - this.#host.clock.now())))
+    return fitsOpen(first) ? first : undefined
   }
 
   /** The server has answered (or nobody waits for it any more): who waited goes on. */
@@ -194,8 +197,12 @@ export class SyncMethod {
     for (const call of waiting) this.#dispatch(call)
   }
 
-  /** What one Open is refused for, the others would be refused for too. */
+  /** What the Open of a plain call is refused for, the others would be refused for too. */
   #refused (call: PendingCall, error: RpcError): void {
+    if (!call.isPlain) {
+      call.fail(error)
+      return this.#opened()
+    }
     this.#isOpening = false
     const waiting = this.#waiting
     this.#waiting = []

@@ -8,6 +8,13 @@ import { ProtocolError } from '../errors.js'
 /** A chunk that is not the last carries at least this much, so that chunks cannot be a flood of crumbs. */
 export const MIN_CHUNK_BYTES = 4 * 1024
 
+/** What every chunk must be, also one that is thrown away. @throws ProtocolError */
+export function checkChunk (chunk: Payload): void {
+  if (!chunk.more) return
+  if (chunk.payload.byteLength < MIN_CHUNK_BYTES) throw new ProtocolError('chunk too small', { scope: 'session' })
+  if (chunk.endStream || chunk.errCode !== 0) throw new ProtocolError('a chunk with More cannot end anything', { scope: 'session' })
+}
+
 /** The unfinished message of one session. */
 export class Assembly {
   readonly reqID: number
@@ -39,8 +46,6 @@ export class Assembly {
    */
   add (chunk: Payload, maxBytes: number): boolean {
     const bytes = chunk.payload
-    if (chunk.more && bytes.byteLength < MIN_CHUNK_BYTES) throw new ProtocolError('chunk too small', { scope: 'session' })
-    if (chunk.more && (chunk.endStream || chunk.errCode !== 0)) throw new ProtocolError('a chunk with More cannot end anything', { scope: 'session' })
     const length = this.#length + bytes.byteLength
     if (length > maxBytes) {
       this.discard()

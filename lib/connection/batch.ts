@@ -27,12 +27,15 @@ export interface TurnTaker {
 }
 
 export class Batch {
-  /** Clock milliseconds when the transport last took something while anything stood unsent. */
-  lastProgress = 0
   /** Bytes handed to the transport, all in all. */
   sentBytes = 0
+  /** Clock milliseconds when the transport last took something, or was given something after it had taken everything. */
+  #lastProgress = 0
   #isPacking = false
   #unsent = 0
+  /** Replies in the writer, and in what the transport has not taken. */
+  #saidReplyBytes = 0
+  #unsentReplyBytes = 0
   #isScheduled = false
   #isClosed = false
   readonly #turns = new Inbox<TurnTaker>()
@@ -51,14 +54,22 @@ export class Batch {
   /** Bytes said that the transport has not taken. */
   get unsentBytes (): number { return this.#unsent + this.#writer.position }
 
+  /** Bytes of replies that the transport was given and has not taken; those of this turn are not counted yet. */
+  get unsentReplyBytes (): number { return this.#unsentReplyBytes }
+
+  /** Whether the transport has had something to take and took nothing for this long. */
+  isStalled (now: number, timeoutMs: number): boolean { return this.#unsent > 0 && now - this.#lastProgress > timeoutMs }
+
   /** Packs every frame from the next one on. */
   startPacking (): void { this.#isPacking = true }
 
-  /** Writes any message. */
-  writeMessage (message: SendableMessage): void {
+  /** Writes any message. @param isReply whether the peer asked for it, so that only its reading bounds how much there is. */
+  writeMessage (message: SendableMessage, isReply = false): void {
     if (this.#isClosed) return
+    const before = this.#writer.position
     if (this.#isPacking) this.#writePacked((writer) => { encodeMessage(writer, message) })
     else encodeMessage(this.#writer, message)
+    if (isReply) this.#saidReplyBytes += this.#writer.position - before
     this.#wrote()
   }
 
@@ -84,13 +95,17 @@ export class Batch {
     const chunk = this.#writer.take()
     const { byteLength } = chunk
     if (byteLength === 0) return
-    if (this.#unsent === 0) this.lastProgress = this.#clock.now()
+    const replyBytes = this.#saidReplyBytes
+    this.#saidReplyBytes = 0
+    this.#unsentReplyBytes += replyBytes
+    if (this.#unsent === 0) this.#lastProgress = this.#clock.now()
     this.#unsent += byteLength
     this.sentBytes += byteLength
     this.#transport.write(chunk, () => {
       bufferPool.release(chunk)
       this.#unsent -= byteLength
-      this.lastProgress = this.#clock.now()
+      this.#unsentReplyBytes -= replyBytes
+      this.#lastProgress = this.#clock.now()
       if (this.#turns.length > 0) this.#wrote()
     })
   }

@@ -16,8 +16,8 @@ import type { Clock, Timer } from '../../types/clock.js'
 import { CloseCode } from '../../types/transport.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 import { Backlog } from './backlog.js'
-import { Batch, MAX_UNSENT_BYTES } from './batch.js'
-import { MAX_CHUNK_BYTES } from './outbox.js'
+import { Batch } from './batch.js'
+import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES } from './outbox.js'
 import type { Outbox } from './outbox.js'
 import { effectiveWindow } from './flow-control.js'
 import { Places } from './places.js'
@@ -67,7 +67,6 @@ export class Connection implements SessionOwner, TransportSink {
   #graceTimer: Timer | undefined
   #controlFrames = 0
   #controlSpanStart: number
-  #replyBytes = 0
   #owedPong: number | undefined
   readonly #role: Role
   readonly #transport: Transport
@@ -115,9 +114,11 @@ export class Connection implements SessionOwner, TransportSink {
     if (this.#minor === undefined) {
       this.#minor = Math.min(PROTOCOL_MINOR, this.settings.minor, peerMinor) === 1 ? 1 : 0
       if (this.#minor === 1) {
-        // Chunks make larger frames needless: the largest are half a window, or an Open with a First.
+        // Chunks make larger frames needless: the largest are half a window, or an Open with a First. Metadata
+        // somewhat beyond their limit still get a refusal instead of costing the connection.
         const { windowBytes, maxMetadataBytes } = this.settings
-        this.#reader.maxFrameBytes = Math.max(effectiveWindow(windowBytes) / 2, MAX_CHUNK_BYTES + maxMetadataBytes + FRAME_SLACK_BYTES)
+        this.#reader.maxFrameBytes = Math.max(effectiveWindow(windowBytes) / 2,
+          MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 2 * maxMetadataBytes + FRAME_SLACK_BYTES)
       }
     }
     return this.#minor
@@ -134,6 +135,11 @@ export class Connection implements SessionOwner, TransportSink {
     // Absent counts as 1.
     if (peerMajor === PROTOCOL_MAJOR || peerMajor === 0) return undefined
     return `protocol major version ${peerMajor} is not ${PROTOCOL_MAJOR}`
+  }
+
+  /** Whether the number is that of a session of now; or, of a 1.1 server whose numbers rise, of any so far. */
+  isIssued (sessionID: number): boolean {
+    return this.#sessions.has(sessionID) || (this.#minor === 1 && sessionID <= this.highestSessionID)
   }
 
   /** Makes a session known. */
@@ -165,10 +171,10 @@ export class Connection implements SessionOwner, TransportSink {
 
   sendControl (message: SendableMessage): void {
     if (this.#state !== ConnectionState.Open) return
-    const before = this.#batch.unsentBytes
-    this.#batch.writeMessage(message)
-    if (before < MAX_UNSENT_BYTES) this.#replyBytes = 0
-    else if ((this.#replyBytes += this.#batch.unsentBytes - before) > MAX_UNSENT_REPLY_BYTES) {
+    // How many Opens and Cancels there are is up to this side's own callers; everything else answers the peer.
+    const isReply = message.type !== MsgType.Open && message.type !== MsgType.Cancel
+    this.#batch.writeMessage(message, isReply)
+    if (isReply && this.#batch.unsentReplyBytes > MAX_UNSENT_REPLY_BYTES) {
       this.destroy(new RpcError(Category.ResourceExhausted, 'the peer does not read its replies', { code: ErrorCode.SLOW_READER }))
     }
   }
@@ -245,7 +251,7 @@ export class Connection implements SessionOwner, TransportSink {
       this.#controlSpanStart = now
       this.#controlFrames = 0
     }
-    if (this.#batch.unsentBytes > 0 && now - this.#batch.lastProgress > stallTimeoutMs) {
+    if (this.#batch.isStalled(now, stallTimeoutMs)) {
       return this.destroy(new RpcError(Category.Unavailable, 'the peer stopped reading', { code: ErrorCode.SLOW_READER }))
     }
     if (this.#backlog.wantsPong(now)) this.sendControl(new Pong())

@@ -9,6 +9,8 @@ import { NO_METADATA } from '../metadata.js'
 import { NO_BYTES, Payload } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
 import { payloadFrameBytes } from '../wire/encode.js'
+import { METADATA_ENTRY } from '../wire/schema.js'
+import { sizeOfList } from '../wire/struct-writer.js'
 import type { Clock } from '../../types/clock.js'
 import { FRAME_COST_OVERHEAD } from './flow-control.js'
 import type { SendCredit } from './flow-control.js'
@@ -55,13 +57,15 @@ interface Outgoing {
   endStream: boolean
   compression: number
   metadata: readonly MetadataEntry[]
+  /** What it counts against the bound on what waits: its bytes before compression, and what a queued message takes beside them. */
+  weight: number
   deadlineAt: number | undefined
   /** Set instead of content: this request failed. */
   failure: RpcError | undefined
   /** False while its compression runs. */
   ready: boolean
   sent: () => void
-  failed: (error: RpcError) => void
+  failed: (error: Error) => void
 }
 
 const noop = (): void => {}
@@ -79,7 +83,7 @@ export class Outbox {
   #peerMaxBytes: number
   readonly #owner: OutboxOwner
   readonly #queue = new Inbox<Outgoing>()
-  #queuedBytes = 0
+  #queuedWeight = 0
   #isScheduled = false
   #closed: RpcError | undefined
   #afterAll: (() => void) | undefined
@@ -94,9 +98,6 @@ export class Outbox {
   /** Whether everything said was written. */
   get isEmpty (): boolean { return this.#queue.length === 0 }
 
-  /** Bytes that wait. */
-  get queuedBytes (): number { return this.#queuedBytes }
-
   /**
    * Sends one message. Answers undefined when it was written at once: the bytes may be reused. Otherwise
    * a promise that settles when the last byte was written or never will be; until then do not change
@@ -104,10 +105,10 @@ export class Outbox {
    * who does not look does not end the process).
    */
   send (bytes: Uint8Array, options: SendOptions = NO_OPTIONS): Promise<void> | undefined {
-    const refusal = this.#refusal(bytes, options)
-    if (refusal !== undefined) return rejected(refusal)
     const { settings } = this.#owner
     const { reqID = 0, endStream = false, metadata = NO_METADATA, deadlineAt, force = false } = options
+    const refusal = this.refusal(bytes, metadata)
+    if (refusal !== undefined) return rejected(refusal)
     this.sentMessages++
     this.sentBytes += bytes.byteLength
     const compressible = settings.compression !== 0 && bytes.byteLength >= settings.compressionMinBytes
@@ -119,15 +120,39 @@ export class Outbox {
         return undefined
       }
     }
-    if (!force && this.#queue.length > 0 && this.#queuedBytes + bytes.byteLength > settings.sendBufferBytes) {
+    if (!force && this.#queue.length > 0 && this.#queuedWeight + weightOf(bytes) > settings.sendBufferBytes) {
       return rejected(new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL }))
     }
     return this.#enqueue(bytes, compressible, { reqID, endStream, metadata, deadlineAt })
   }
 
-  /** 1.1: tells the peer that this request failed; free of credit, in its turn. */
+  /**
+   * 1.1: tells the peer that this request failed; free of credit, in its turn. Metadata that are too large
+   * are left out: the failure itself must arrive.
+   */
   sendFailure (reqID: number, failure: RpcError): Promise<void> {
-    return this.#enqueue(NO_BYTES, false, { reqID, endStream: false, metadata: failure.metadata.toEntries(), deadlineAt: undefined, failure })
+    const entries = failure.metadata.toEntries()
+    const metadata = this.metadataRefusal(entries) === undefined ? entries : NO_METADATA
+    return this.#enqueue(NO_BYTES, false, { reqID, endStream: false, metadata, deadlineAt: undefined, failure })
+  }
+
+  /** Why these bytes and metadata cannot be sent; undefined when they can. */
+  refusal (bytes: Uint8Array, metadata: readonly MetadataEntry[]): Error | undefined {
+    if (this.#closed !== undefined) return this.#closed
+    // What is no bytes has no length either, and would make nonsense of credit and frames.
+    if (!(bytes instanceof Uint8Array)) return Object.assign(new TypeError('a message must be a Uint8Array'), { code: ErrorCode.ARGUMENT_INVALID })
+    const { maxSendMsgSize } = this.#owner.settings
+    if (bytes.byteLength > maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`)
+    if (this.#peerMaxBytes !== 0 && bytes.byteLength > this.#peerMaxBytes) return tooLarge(bytes.byteLength, `the peer's maximum of ${this.#peerMaxBytes}`)
+    return this.metadataRefusal(metadata)
+  }
+
+  /** Why these metadata cannot be sent beside a message or as trailers; undefined when they can. */
+  metadataRefusal (metadata: readonly MetadataEntry[]): RpcError | undefined {
+    if (metadata.length === 0) return undefined
+    const maxBytes = this.#owner.isMinor1 ? MAX_MESSAGE_METADATA_BYTES : this.#owner.settings.maxMetadataBytes
+    if (encodedMetadataBytes(metadata) <= maxBytes) return undefined
+    return new RpcError(Category.ResourceExhausted, `the metadata of the message exceed ${maxBytes} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
   }
 
   /**
@@ -136,15 +161,14 @@ export class Outbox {
    */
   drop (reqID: number, reason: RpcError): 'absent' | 'unbegun' | 'begun' {
     if (this.#queue.length === 0) return 'absent'
-    const dropped = this.#queue.remove((outgoing) => outgoing.reqID === reqID)
-    for (const outgoing of dropped) {
-      this.#queuedBytes -= outgoing.bytes.byteLength
-      outgoing.failed(reason)
-    }
-    this.#settleAfterAll()
+    const dropped = this.#drop((outgoing) => outgoing.reqID === reqID, reason)
     if (dropped.length === 0) return 'absent'
-    this.#schedule()
     return dropped.some((outgoing) => outgoing.offset > 0) ? 'begun' : 'unbegun'
+  }
+
+  /** Drops all content that waits; failures stay. Answers the ReqIDs of what was dropped. */
+  dropContent (reason: RpcError): number[] {
+    return this.#drop((outgoing) => outgoing.failure === undefined, reason).map((outgoing) => outgoing.reqID)
   }
 
   /** Calls the function once everything accepted so far was written; at once when nothing waits. */
@@ -158,7 +182,7 @@ export class Outbox {
     if (this.#closed !== undefined) return
     this.#closed = reason
     this.#afterAll = undefined
-    this.#queuedBytes = 0
+    this.#queuedWeight = 0
     this.blockedSince = undefined
     for (const outgoing of this.#queue.clear()) outgoing.failed(reason)
   }
@@ -183,29 +207,32 @@ export class Outbox {
     if (next.offset < next.bytes.byteLength) return (this.#isScheduled = true)
     // The deadline may have passed in the queue: then it is out already.
     if (this.#queue.peek() === next) this.#queue.shift()
-    this.#queuedBytes -= next.bytes.byteLength
+    this.#queuedWeight -= next.weight
     next.sent()
     this.#settleAfterAll()
     return this.#queue.length > 0 && (this.#isScheduled = true)
   }
 
-  #refusal (bytes: Uint8Array, options: SendOptions): RpcError | undefined {
-    if (this.#closed !== undefined) return this.#closed
-    const { settings } = this.#owner
-    if (bytes.byteLength > settings.maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${settings.maxSendMsgSize}`)
-    if (this.#peerMaxBytes !== 0 && bytes.byteLength > this.#peerMaxBytes) return tooLarge(bytes.byteLength, `the peer's maximum of ${this.#peerMaxBytes}`)
-    if (options.metadata !== undefined && options.metadata.length > 0 && metadataBytes(options.metadata) > (this.#owner.isMinor1 ? MAX_MESSAGE_METADATA_BYTES : settings.maxMetadataBytes)) {
-      return new RpcError(Category.ResourceExhausted, 'the metadata of the message are too large', { code: ErrorCode.METADATA_TOO_LARGE })
+  #drop (matches: (outgoing: Outgoing) => boolean, reason: RpcError): Outgoing[] {
+    const head = this.#queue.peek()
+    const dropped = this.#queue.remove(matches)
+    for (const outgoing of dropped) {
+      this.#queuedWeight -= outgoing.weight
+      outgoing.failed(reason)
     }
-    return undefined
+    // Who waits for credit now has not waited yet.
+    if (this.#queue.peek() !== head) this.blockedSince = undefined
+    this.#settleAfterAll()
+    this.#schedule()
+    return dropped
   }
 
   #enqueue (bytes: Uint8Array, compressible: boolean, options: { reqID: number, endStream: boolean, metadata: readonly MetadataEntry[], deadlineAt: number | undefined, failure?: RpcError }): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed)
     const promise = new Promise<void>((resolve, reject) => {
-      const outgoing: Outgoing = { ...options, bytes, offset: 0, compression: 0, failure: options.failure, ready: true, sent: resolve, failed: reject }
+      const outgoing: Outgoing = { ...options, bytes, offset: 0, compression: 0, weight: weightOf(bytes), failure: options.failure, ready: true, sent: resolve, failed: reject }
       this.#queue.push(outgoing)
-      this.#queuedBytes += bytes.byteLength
+      this.#queuedWeight += outgoing.weight
       if (compressible) this.#compress(outgoing)
     })
     promise.catch(noop)
@@ -221,10 +248,9 @@ export class Outbox {
     const finish = (packed: Uint8Array): void => {
       outgoing.ready = true
       // Only a gain is worth the peer's time.
-      if (packed.byteLength < plain.byteLength && this.#closed === undefined) {
+      if (packed.byteLength < plain.byteLength) {
         outgoing.bytes = packed
         outgoing.compression = compressor.id
-        this.#queuedBytes += packed.byteLength - plain.byteLength
       }
       this.#schedule()
     }
@@ -330,7 +356,13 @@ export function errorText (error: RpcError): string {
   return error.message.length > MAX_ERROR_CHARACTERS ? error.message.slice(0, MAX_ERROR_CHARACTERS) : error.message
 }
 
-/** Bytes of keys (as UTF-16 units, a lower bound of UTF-8) and values. */
+/** What one message counts against the bound on what waits. */
+function weightOf (bytes: Uint8Array): number { return bytes.byteLength + FRAME_COST_OVERHEAD }
+
+/** The bytes that metadata take on the wire. */
+export function encodedMetadataBytes (metadata: readonly MetadataEntry[]): number { return sizeOfList(METADATA_ENTRY, metadata) }
+
+/** Bytes of keys (as UTF-16 units, a lower bound of UTF-8) and values, and 24 for each entry. */
 export function metadataBytes (metadata: readonly MetadataEntry[]): number {
   let bytes = 0
   for (const { key, value } of metadata) bytes += 24 + key.length + value.byteLength
@@ -342,7 +374,7 @@ export function tooLarge (bytes: number, limit: string): RpcError {
   return new RpcError(Category.ResourceExhausted, `message of ${bytes} bytes exceeds ${limit} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
 }
 
-function rejected (error: RpcError): Promise<void> {
+function rejected (error: Error): Promise<void> {
   const promise = Promise.reject(error)
   promise.catch(noop)
   return promise

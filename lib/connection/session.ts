@@ -12,7 +12,7 @@ import { NO_METADATA } from '../metadata.js'
 import { Cancel, Close, NO_BYTES, RpcType, WindowUpdate } from '../wire/message.js'
 import type { Payload } from '../wire/message.js'
 import type { SendableMessage } from '../wire/encode.js'
-import { Assembly } from './assembly.js'
+import { Assembly, checkChunk } from './assembly.js'
 import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
 import { Outbox, errorText } from './outbox.js'
 import type { OutboxOwner, SendOptions } from './outbox.js'
@@ -70,8 +70,8 @@ export class Session {
   heldBytes = 0
   /** What an unfinished message waits for: set while there is one. */
   #assembly: Assembly | undefined
-  /** Cost that was credited early for a whole message nobody took yet: keeps the place taken. */
-  #placeCost = 0
+  /** Whether a whole message that was credited as it came, and nobody took yet, keeps the place. */
+  #isPlaceKept = false
   #state: SessionState = SessionState.Open
   readonly #owner: SessionOwner
   readonly #credit: ReceiveCredit
@@ -141,7 +141,8 @@ export class Session {
       close.errCode = error.category
       close.error = errorText(error)
     }
-    close.metadata = trailers
+    // A Close must arrive: trailers that would break the peer's limit on frames are left out.
+    if (this.outbox.metadataRefusal(trailers) === undefined) close.metadata = trailers
     this.#finish(error ?? SESSION_CLOSED)
     this.#owner.sendControl(close)
   }
@@ -158,17 +159,16 @@ export class Session {
 
   /** The application took what had this cost: the peer may send as much again. */
   taken (cost: number): void {
-    if (this.#owner.isMinor1) {
-      if (this.#placeCost > 0 && cost === 0) {
-        this.#placeCost = 0
-        this.#owner.releasePlace(this)
-        if (this.#assembly !== undefined) this.#owner.requestPlace(this)
-      }
-      this.#returnCredit(cost)
-    } else if (cost > 0) {
+    // What it held of the connection was given back when it ended.
+    if (this.isClosed) return
+    if (!this.#owner.isMinor1) {
       this.heldBytes -= cost
       this.#owner.hold(this, -cost)
-    }
+    } else if (cost === PLACED) {
+      this.#isPlaceKept = false
+      this.#owner.releasePlace(this)
+      if (this.#assembly !== undefined) this.#owner.requestPlace(this)
+    } else this.#returnCredit(cost)
   }
 
   // --- inbound, called by the connection
@@ -231,11 +231,6 @@ export class Session {
   /** Payloads of the peer are not expected (any more): they are thrown away. */
   endReceiving (): void { this.#state = nextSessionState(this.#state, 'recvEnd') }
 
-  /** The rest of a request's message is unwanted, because it was answered before it was whole. */
-  discardUnfinished (reqID: number): void {
-    if (this.#assembly?.reqID === reqID && !this.#assembly.isDiscarding) this.#discard(this.#assembly)
-  }
-
   /** The connection has a place for the unfinished message now: what is stored is credited. */
   placeGranted (): void {
     const assembly = this.#assembly
@@ -257,6 +252,7 @@ export class Session {
 
   #handleChunk (payload: Payload, cost: number): void {
     const { settings, clock } = this.#owner
+    checkChunk(payload)
     let assembly = this.#assembly
     if (assembly !== undefined && assembly.reqID !== payload.reqID) {
       if (payload.more) throw new ProtocolError('two unfinished messages', { scope: 'session' })
@@ -264,7 +260,7 @@ export class Session {
     }
     if (assembly === undefined) {
       this.#assembly = assembly = new Assembly(payload, clock.now())
-      if (this.#placeCost === 0) this.#owner.requestPlace(this)
+      if (!this.#isPlaceKept) this.#owner.requestPlace(this)
     }
     assembly.lastChunkAt = clock.now()
     if (payload.errCode !== 0) {
@@ -290,11 +286,11 @@ export class Session {
   }
 
   #joined (assembly: Assembly, last: Payload): void {
-    this.#assembly = undefined
-    if (assembly.hasPlace) this.#placeCost = 1
-    else this.#owner.releasePlace(this)
-    // With a place all its frames were credited: its cost is 0, and taking it frees the place.
-    this.#deliver(assembly.join(last), assembly.uncredited)
+    if (assembly.hasPlace) {
+      this.#assembly = undefined
+      this.#isPlaceKept = true
+    } else this.#endAssembly()
+    this.#deliver(assembly.join(last), assembly.hasPlace ? PLACED : assembly.uncredited)
   }
 
   #deliver (payload: Payload, cost: number): void {
@@ -307,7 +303,7 @@ export class Session {
     if (!isMark) {
       this.receivedMessages++
       this.sink.onMessage(payload, cost)
-    } else if (cost > 0) this.taken(cost)
+    } else if (cost !== 0) this.taken(cost)
     if (ends && !this.isClosed) {
       this.#state = nextSessionState(this.#state, 'recvEnd')
       this.sink.onEnd()
@@ -337,12 +333,14 @@ export class Session {
 
   #endAssembly (): void {
     this.#assembly = undefined
-    this.#owner.releasePlace(this)
+    if (!this.#isPlaceKept) this.#owner.releasePlace(this)
   }
 
   #returnCredit (cost: number): void {
     const bytes = this.#credit.take(cost)
     if (bytes === 0 || this.isClosed) return
+    // Until now the peer could not go on with its message.
+    if (this.#assembly !== undefined) this.#assembly.lastChunkAt = this.#owner.clock.now()
     const update = new WindowUpdate()
     update.sessionID = this.id
     update.bytes = bytes
@@ -352,7 +350,7 @@ export class Session {
   #finish (reason: RpcError): void {
     if (this.isClosed) return
     this.#state = nextSessionState(this.#state, 'close')
-    if (this.#assembly !== undefined || this.#placeCost > 0) this.#owner.releasePlace(this)
+    if (this.#assembly !== undefined || this.#isPlaceKept) this.#owner.releasePlace(this)
     this.#assembly = undefined
     if (this.heldBytes !== 0) this.#owner.hold(this, -this.heldBytes)
     this.heldBytes = 0
@@ -366,6 +364,12 @@ export class Session {
     return promise
   }
 }
+
+/**
+ * The cost of a whole message whose chunks were credited as they came: taking it gives back no credit but
+ * the place in which it was put together.
+ */
+const PLACED = -1
 
 const END_STREAM: SendOptions = Object.freeze({ endStream: true, force: true })
 

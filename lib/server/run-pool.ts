@@ -16,6 +16,7 @@ export class RunPool {
   readonly #maxQueued: number
   readonly #queue = new Set<Run>()
   #running = 0
+  #isServing = false
 
   /** @param max runs at a time, 0 for no limit. @param maxQueued waiting runs, 0 for none. */
   constructor (max: number, maxQueued: number) {
@@ -28,7 +29,7 @@ export class RunPool {
 
   /** Starts the run now or when its turn comes; false when too many wait already. */
   enter (run: Run): boolean {
-    if (this.#running < this.#max) this.#start(run)
+    if (this.#running < this.#max && this.#queue.size === 0) this.#start(run)
     else if (this.#queue.size < this.#maxQueued) {
       run.place = 'queued'
       this.#queue.add(run)
@@ -43,12 +44,15 @@ export class RunPool {
     if (place === 'queued') this.#queue.delete(run)
     if (place !== 'running') return
     this.#running--
-    if (this.#queue.size === 0) return
+    // A run may end while it is started: the loop below goes on then, instead of a deeper one for each such run.
+    if (this.#isServing) return
+    this.#isServing = true
     for (const next of this.#queue) {
-      if (this.#running >= this.#max) return
+      if (this.#running >= this.#max) break
       this.#queue.delete(next)
       this.#start(next)
     }
+    this.#isServing = false
   }
 
   #start (run: Run): void {

@@ -14,6 +14,7 @@ import { CloseCode } from '../../types/transport.js'
 import type { Transport } from '../../types/transport.js'
 import { Connection } from '../connection/connection.js'
 import type { Role } from '../connection/connection.js'
+import { errorText } from '../connection/outbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import type { ConnectionSettings } from '../connection/settings.js'
 import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
@@ -23,6 +24,7 @@ import { examineOpen } from './accept.js'
 import type { SessionContext } from './context.js'
 import type { Registration, Registry } from './registry.js'
 import { RequestGate } from './request-gate.js'
+import { headersOf } from './response-headers.js'
 import type { CallServices } from './services.js'
 import { StreamCall } from './stream-call.js'
 import { SyncCalls } from './sync-calls.js'
@@ -65,10 +67,12 @@ export class ServerConn implements Role, ConnectionView {
   readonly closed: Promise<void>
   #isDraining = false
   #isPacked = false
-  #isProbed = false
+  /** Clock milliseconds of the unanswered question for a sign of life. */
+  #probedAt: number | undefined
   #lastPing = 0
   #error: RpcError | undefined
-  #drained: (() => void) | undefined
+  /** Look whether the drain is over; one for each that waits for it. */
+  readonly #drainChecks = new Set<() => void>()
   #resolveClosed: () => void = () => {}
   readonly #gate: RequestGate
   readonly #calls = new Map<Session, Call>()
@@ -109,8 +113,9 @@ export class ServerConn implements Role, ConnectionView {
     }
     this.startDraining()
     const finished = await this.#drain(signal)
-    if (this.connection.minor !== 1) this.#sendGoAway()
     if (!finished) this.#forceSessions(new RpcError(Category.Unavailable, 'server is shutting down', { code: ErrorCode.CLOSED }))
+    // A Go client forgets its calls at a GoAway: their outcomes come first.
+    if (this.connection.minor !== 1) this.#sendGoAway()
     this.connection.close(CloseCode.GoingAway, 'server is shutting down')
     await this.closed
     return finished
@@ -138,12 +143,12 @@ export class ServerConn implements Role, ConnectionView {
     }
     // While this side does not read, silence says nothing about the peer.
     if (keepAliveIntervalMs === 0 || connection.isPaused) return
-    const silence = now - connection.lastReceivedAt
-    if (silence >= keepAliveIntervalMs + keepAliveTimeoutMs && this.#isProbed) {
-      return connection.destroy(new RpcError(Category.Unavailable, 'the peer is silent', { code: ErrorCode.PING_TIMEOUT }))
-    }
-    if (silence < keepAliveIntervalMs) this.#isProbed = false
-    else if (!this.#isProbed) this.#isProbed = this.#probe()
+    const { lastReceivedAt } = connection
+    if (this.#probedAt !== undefined && lastReceivedAt >= this.#probedAt) this.#probedAt = undefined
+    if (this.#probedAt !== undefined) {
+      // Counted from the question, not from the last word: this process may have slept in between.
+      if (now - this.#probedAt >= keepAliveTimeoutMs) connection.destroy(new RpcError(Category.Unavailable, 'the peer is silent', { code: ErrorCode.PING_TIMEOUT }))
+    } else if (now - lastReceivedAt >= keepAliveIntervalMs && this.#probe()) this.#probedAt = now
   }
 
   // --- Role
@@ -176,7 +181,7 @@ export class ServerConn implements Role, ConnectionView {
 
   handleReleased (session: Session): void {
     this.#calls.delete(session)
-    if (this.#isDraining && this.#calls.size === 0) this.#drained?.()
+    if (this.#calls.size === 0) this.#checkDrains()
   }
 
   handleFault (error: unknown): void {
@@ -185,7 +190,7 @@ export class ServerConn implements Role, ConnectionView {
 
   handleClosed (error: RpcError | undefined): void {
     this.#error ??= error
-    this.#drained?.()
+    this.#checkDrains()
     this.#init.onClosed(this, error)
     this.#resolveClosed()
   }
@@ -207,7 +212,7 @@ export class ServerConn implements Role, ConnectionView {
     ack.protocolMajor = PROTOCOL_MAJOR
     ack.protocolMinor = this.connection.minor ?? 0
     ack.errCode = error.category
-    ack.error = error.message
+    ack.error = errorText(error)
     this.connection.sendControl(ack)
     this.connection.countControlFrame()
   }
@@ -216,6 +221,9 @@ export class ServerConn implements Role, ConnectionView {
     const { connection } = this
     const { settings, services } = this.#init
     const id = connection.highestSessionID + 1
+    const context = this.#context(open, registration, id)
+    const headers = headersOf(registration, context)
+    if (RpcError.is(headers)) return this.#refuse(open, headers)
     const isPacking = id === 1 && open.packing && this.#init.packing
     this.#isPacked ||= isPacking
     const ack = new OpenAck()
@@ -225,13 +233,15 @@ export class ServerConn implements Role, ConnectionView {
     ack.protocolMinor = connection.minor ?? 0
     ack.maxPayloadSize = settings.maxRecvMsgSize
     ack.packing = this.#isPacked
+    ack.metadata = headers
     if (connection.isMinor1) ack.window = settings.windowBytes
     connection.sendControl(ack)
+    // It was one reply too many for a peer that does not read.
+    if (!connection.isOpen) return
     // The agreeing OpenAck itself is plain (hazard H1).
     if (isPacking) connection.startPacking()
 
     const isMinor1 = connection.isMinor1
-    const context = this.#context(open, registration, id)
     const init = { context, registration, services, deadlineMS: open.deadlineMS, isMinor1 }
     const call = registration.type === RpcType.Synchronous ? new SyncCalls({ ...init, gate: this.#gate }) : new StreamCall(init)
     const sink: SessionSink = call
@@ -304,25 +314,27 @@ export class ServerConn implements Role, ConnectionView {
   async #drain (signal: AbortSignal | undefined): Promise<boolean> {
     if (signal?.aborted === true) return this.#calls.size === 0
     let patience: Timer | undefined
-    let onAbort: (() => void) | undefined
-    const stop = new Promise<void>((resolve) => {
-      const check = (): void => {
-        if (!this.connection.isOpen) return resolve()
-        if (this.#calls.size > 0) return
-        if (this.connection.minor !== 1) return resolve()
-        // The client closes by itself after its last call; a moment is enough for one that means to.
-        patience ??= this.#init.services.clock.timer(CLIENT_CLOSE_MS, resolve)
-      }
-      this.#drained = check
-      onAbort = resolve
-      signal?.addEventListener('abort', onAbort, { once: true })
-      check()
-    })
+    let resolve = (): void => {}
+    const stop = new Promise<void>((_resolve) => { resolve = _resolve })
+    const check = (): void => {
+      if (!this.connection.isOpen) return resolve()
+      if (this.#calls.size > 0) return
+      if (this.connection.minor !== 1) return resolve()
+      // The client closes by itself after its last call; a moment is enough for one that means to.
+      patience ??= this.#init.services.clock.timer(CLIENT_CLOSE_MS, resolve)
+    }
+    this.#drainChecks.add(check)
+    signal?.addEventListener('abort', resolve, { once: true })
+    check()
     await stop
-    if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)
-    this.#drained = undefined
+    this.#drainChecks.delete(check)
+    signal?.removeEventListener('abort', resolve)
     patience?.stop()
     return this.#calls.size === 0
+  }
+
+  #checkDrains (): void {
+    for (const check of this.#drainChecks) check()
   }
 }
 

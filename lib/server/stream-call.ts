@@ -199,7 +199,6 @@ export class StreamCall implements SessionSink, Run, CallRecord {
     if (this.#isSettled) return this.#leave()
     const { error, foreign } = outcomeOf(thrown, this.context)
     if (error.metadata.size > 0) this.context.setTrailer(error.metadata)
-    this.#error ??= error
     this.#closeAfterAll(error, foreign)
   }
 
@@ -208,8 +207,11 @@ export class StreamCall implements SessionSink, Run, CallRecord {
     this.#isReturned = true
     // Input that nobody will read must not hold the peer up until then.
     this.#receive.discard()
-    this.#session.closeAfterAll(error, this.context.trailerEntries ?? NO_METADATA, () => {
-      this.#settle(error, foreign)
+    const trailers = this.context.trailerEntries ?? NO_METADATA
+    const outcome = error ?? this.#session.outbox.metadataRefusal(trailers)
+    this.#error ??= outcome
+    this.#session.closeAfterAll(outcome, trailers, () => {
+      this.#settle(outcome, foreign)
       this.#leave()
     })
   }

@@ -3,10 +3,12 @@
  * outcome; a 1.0 peer gets them one after another and loses the session with the first error, because it
  * knows no other way to be told (protocol 1.0, 5.2; 1.1, section 4).
  */
+import { detached } from '../call/detached.js'
 import { Inbox } from '../connection/inbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
-import { Category, ErrorCode, ProtocolError } from '../errors.js'
+import { Category, ProtocolError } from '../errors.js'
 import type { RpcError } from '../errors.js'
+import { NO_METADATA } from '../metadata.js'
 import type { Close, Payload } from '../wire/message.js'
 import type { Timer } from '../../types/clock.js'
 import type { SessionContext } from './context.js'
@@ -20,6 +22,8 @@ import type { UnaryCallOwner } from './unary-call.js'
 
 /** How long the Close of a failed request waits toward a 1.0 peer: a Go client whose answer and Close race panics (defect D8). */
 const FAILURE_CLOSE_DELAY_MS = 5
+
+const noop = (): void => {}
 
 export interface SyncCallsInit {
   readonly context: SessionContext
@@ -71,23 +75,18 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   onMessage (message: Payload, cost: number): void {
     const { reqID } = message
     if (this.#isMinor1) {
-      if (reqID === 0) throw new ProtocolError('request without ReqID', { scope: 'session', category: Category.InvalidArgument })
       if (message.errCode !== 0) throw new ProtocolError('ErrCode from a client', { scope: 'session', category: Category.InvalidArgument })
-      if (this.#unanswered.has(reqID)) throw new ProtocolError(`ReqID ${reqID} is in use`, { scope: 'session', category: Category.InvalidArgument })
+      this.#checkReqID(reqID)
     }
+    if (!this.#isMinor1 && this.#unanswered.size > 0) return this.#waiting.push(new UnaryCall(this, detached(message), cost))
     const call = new UnaryCall(this, message, cost)
-    if (this.#isMinor1) {
-      this.#unanswered.set(reqID, call)
-      return call.arrive(this.#deadlineAt)
-    }
-    if (this.#unanswered.size > 0) return this.#waiting.push(call)
     this.#unanswered.set(reqID, call)
     call.arrive(this.#deadlineAt)
   }
 
   onBadMessage (reqID: number, error: RpcError): void {
-    if (this.#unanswered.has(reqID)) return this.#fault(`ReqID ${reqID} is in use`)
-    this.#sendFailure(reqID, error)
+    this.#checkReqID(reqID)
+    this.#sendFailure(reqID, error).catch(noop)
   }
 
   onEnd (): void {}
@@ -112,6 +111,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   onPeerClose (_close?: Close): void {
     if (!this.#isMinor1) {
       this.#isEnding = true
+      this.session.endReceiving()
       return this.#endIfDone()
     }
     this.#stopTimers()
@@ -135,29 +135,34 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
 
   /** @internal a call has its answer. */
   answered (call: UnaryCall, bytes: Uint8Array): Promise<void> | undefined {
-    const metadata = call.context.trailerEntries
-    this.session.discardUnfinished(call.reqID)
-    const sending = this.session.send(bytes, { reqID: call.reqID, force: true, ...(metadata === undefined ? {} : { metadata }) })
-    this.#settled(call)
+    const metadata = call.context.trailerEntries ?? NO_METADATA
+    const refusal = this.session.outbox.refusal(bytes, metadata)
+    if (refusal !== undefined) throw refusal
+    const sending = this.session.send(bytes, { reqID: call.reqID, metadata, force: true })
+    // A 1.0 peer has no credit: that the next request waits for the answer bounds what is held for it.
+    if (this.#isMinor1 || sending === undefined) this.#settled(call)
+    else sending.then(() => { this.#settled(call) }, () => {})
     return sending
   }
 
   /** @internal a call failed. */
-  failed (call: UnaryCall, error: RpcError): void {
-    this.session.discardUnfinished(call.reqID)
+  failed (call: UnaryCall, error: RpcError): Promise<void> | undefined {
+    if (this.session.isClosed) return undefined
     if (this.#isMinor1) {
-      this.session.outbox.drop(call.reqID, error)
-      this.#sendFailure(call.reqID, error)
-      return this.#settled(call)
+      const sending = this.#sendFailure(call.reqID, error)
+      this.#settled(call)
+      return sending
     }
-    this.#unanswered.delete(call.reqID)
+    // It costs the session: nothing more is started on it.
+    this.session.endReceiving()
     this.#stopTimers()
     this.#delayTimer = this.services.clock.timer(FAILURE_CLOSE_DELAY_MS, () => { this.#end(error, error) })
+    return undefined
   }
 
-  #sendFailure (reqID: number, error: RpcError): void {
-    // The promise fails only with the session, whose end every call is told anyway.
-    this.session.outbox.sendFailure(reqID, error).catch(() => {})
+  /** The promise fails only with the session, whose end every call is told anyway. */
+  #sendFailure (reqID: number, error: RpcError): Promise<void> {
+    return this.session.outbox.sendFailure(reqID, error)
   }
 
   #settled (call: UnaryCall): void {
@@ -167,6 +172,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   }
 
   #next (ended: UnaryCall): void {
+    if (this.#unanswered.get(ended.reqID) !== ended || this.#delayTimer !== undefined) return
     this.#unanswered.delete(ended.reqID)
     if (this.session.isClosed) return
     const next = this.#waiting.shift()
@@ -179,7 +185,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
     if (!this.#isEnding && this.#drainReason === undefined) return
     if (this.session.isClosed || this.#unanswered.size > 0 || this.#waiting.length > 0) return
     this.#stopTimers()
-    this.session.closeAfterAll(this.#isEnding ? undefined : this.#drainReason, [])
+    this.session.closeAfterAll(this.#isEnding ? undefined : this.#drainReason, NO_METADATA)
   }
 
   #sessionDeadline (): void {
@@ -192,9 +198,11 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
     this.#stopTimers()
     if (this.#isMinor1 && reason.category !== Category.Canceled) {
       // Whatever was started gets its answer before the Close (a request unanswered at a Close was never started).
+      // Answers that still wait for credit are cut: the Close must not wait with them.
+      for (const reqID of this.session.outbox.dropContent(reason)) this.#sendFailure(reqID, reason).catch(noop)
       for (const call of [...this.#unanswered.values()]) if (call.isStarted) call.giveUp(reason)
-      this.session.closeAfterAll(closeWith, [])
-    } else this.session.close(closeWith)
+      this.session.closeAfterAll(closeWith, NO_METADATA)
+    } else this.session.close(closeWith, closeWith.metadata.toEntries())
     this.#abandonAll(reason)
   }
 
@@ -205,8 +213,9 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
     for (const call of calls) call.abandon(reason)
   }
 
-  #fault (text: string): void {
-    this.session.fault(new ProtocolError(text, { scope: 'session', category: Category.InvalidArgument, code: ErrorCode.PROTOCOL }))
+  #checkReqID (reqID: number): void {
+    if (reqID === 0) throw new ProtocolError('request without ReqID', { scope: 'session', category: Category.InvalidArgument })
+    if (this.#unanswered.has(reqID)) throw new ProtocolError(`ReqID ${reqID} is in use`, { scope: 'session', category: Category.InvalidArgument })
   }
 
   #stopTimers (): void {

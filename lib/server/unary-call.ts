@@ -5,10 +5,14 @@
  *
  *   arrived --gate, pool--> running --handler--> answered
  *      `--------giveUp/abandon----'---> settled without the handler
+ *
+ * It keeps its places until the handler has returned and the answer was handed over or dropped, so that
+ * neither a peer that does not read nor one that cancels gets more than its share.
  */
 import type { Timer } from '../../types/clock.js'
 import type { UnaryServerCall } from '../../types/interceptor.js'
 import { decompressPayload } from '../call/decompress.js'
+import { detached } from '../call/detached.js'
 import { compose } from '../call/interceptor.js'
 import type { Session } from '../connection/session.js'
 import { Category, ErrorCode, RpcError } from '../errors.js'
@@ -31,10 +35,10 @@ export interface UnaryCallOwner {
   readonly services: CallServices
   readonly session: Session
   readonly gate: RequestGate
-  /** Sends the answer; undefined or a promise as Session.send. */
+  /** Sends the answer; undefined or a promise as Session.send. Throws when it cannot be sent (too large). */
   answered (call: UnaryCall, bytes: Uint8Array): Promise<void> | undefined
-  /** Tells the peer that it failed. */
-  failed (call: UnaryCall, error: RpcError): void
+  /** Tells the peer that it failed; a promise while that waits. */
+  failed (call: UnaryCall, error: RpcError): Promise<void> | undefined
 }
 
 export class UnaryCall implements Run, GateUser, CallRecord {
@@ -51,7 +55,10 @@ export class UnaryCall implements Run, GateUser, CallRecord {
   context!: CallContext
   /** Whether the outcome is known; later ones are ignored. */
   #isSettled = false
-  #isInGate = false
+  /** Whether the handler runs. */
+  #isRunning = false
+  /** Whether the peer was told the outcome, or never will be. */
+  #isTold = false
   #deadlineTimer: Timer | undefined
   readonly #message: Payload
   readonly #owner: UnaryCallOwner
@@ -75,10 +82,10 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     services.observer.callStarted(this)
     if (ms !== undefined) this.#deadlineTimer = services.clock.timer(ms, () => { this.giveUp(deadlineExceeded()) })
     gate.enter(this)
+    if (!this.isStarted) detached(this.#message)
   }
 
   admitted (): void {
-    this.#isInGate = true
     if (this.#isSettled) return this.#leave()
     if (this.#owner.services.pool.enter(this)) return
     this.giveUp(new RpcError(Category.ResourceExhausted, 'too many RPCs are waiting', { code: ErrorCode.TOO_MANY_QUEUED }))
@@ -87,7 +94,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
   /** Its turn in the pool. */
   start (): void {
     if (this.#isSettled) return this.#leave()
-    this.isStarted = true
+    this.isStarted = this.#isRunning = true
     this.#owner.session.taken(this.cost)
     try {
       const bytes = decompressPayload(this.#message, this.#owner.services.decompress)
@@ -103,7 +110,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     if (this.#isSettled) return
     this.#settle(reason, undefined)
     this.context.abort(reason)
-    this.#owner.failed(this, reason)
+    this.#told(this.#owner.failed(this, reason))
   }
 
   /** Nobody gets an answer any more. */
@@ -111,6 +118,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     if (this.#isSettled) return
     this.#settle(reason, undefined)
     this.context.abort(reason)
+    this.#told(undefined)
   }
 
   #invoke (request: Uint8Array): void {
@@ -118,7 +126,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     const handler = registration.handler as SyncHandler
     const own = registration.interceptors?.unary()
     const { context } = this
-    if (this.#isSettled) return this.#leave()
+    if (this.#isSettled) return this.#returned()
     try {
       let answer: Uint8Array | Promise<Uint8Array>
       if (services.unaryInterceptors.length === 0 && (own === undefined || own.length === 0)) {
@@ -135,7 +143,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
   }
 
   readonly #answer = (answer: unknown): void => {
-    if (this.#isSettled) return this.#leave()
+    if (this.#isSettled) return this.#returned()
     let sending: Promise<void> | undefined
     try {
       const bytes = checkAnswer(answer)
@@ -146,38 +154,43 @@ export class UnaryCall implements Run, GateUser, CallRecord {
       return this.#threw(error)
     }
     this.#settle(undefined, undefined)
-    if (sending === undefined) return this.#leave()
-    // An answer that cannot be sent (too large, metadata too large) is a failure of this request alone.
-    sending.then(() => { this.#leave() }, (error: unknown) => {
-      this.#leave()
-      this.#owner.failed(this, RpcError.from(error))
-    })
+    this.#isRunning = false
+    this.#told(sending)
   }
 
   readonly #threw = (thrown: unknown): void => {
-    const isLate = this.#isSettled
+    if (this.#isSettled) return this.#returned()
     const { error, foreign } = outcomeOf(thrown, this.context)
-    if (!isLate) {
-      this.#settle(error, foreign)
-      this.#owner.failed(this, error)
-    }
+    this.#settle(error, foreign)
+    this.#isRunning = false
+    this.#told(this.#owner.failed(this, error))
+  }
+
+  #returned (): void {
+    this.#isRunning = false
     this.#leave()
+  }
+
+  /** The peer is being told: the places are free when that is done, or will never be. */
+  #told (sending: Promise<void> | undefined): void {
+    const done = (): void => {
+      this.#isTold = true
+      this.#leave()
+    }
+    if (sending === undefined) done()
+    else sending.then(done, done)
   }
 
   #settle (error: RpcError | undefined, foreign: unknown): void {
     this.#isSettled = true
     this.#deadlineTimer?.stop()
     this.#owner.services.observer.callEnded(this, error, foreign)
-    if (this.isStarted) return
-    // It never ran: nothing else will free what it holds.
-    this.#owner.session.taken(this.cost)
-    this.#leave()
   }
 
   #leave (): void {
+    if (this.#isRunning || !this.#isTold) return
+    if (!this.isStarted) this.#owner.session.taken(this.cost)
     this.#owner.services.pool.leave(this)
-    if (!this.#isInGate) return
-    this.#isInGate = false
-    this.#owner.gate.leave()
+    this.#owner.gate.leave(this)
   }
 }
