@@ -1,8 +1,7 @@
 /**
- * What the wire room costs per message: node --import ./scripts/ts-loader.mjs benchmark/wire.ts [filter]
- * Each run does a thousand messages, as a busy connection does per tick; the table at the end is per message.
+ * What the wire room costs per message: encode, decode, pack, unpack. Each run does a thousand messages, as a busy
+ * connection does in one turn of the event loop. Part of `npm run bench`.
  */
-import { bench, run } from 'mitata'
 import { NO_METADATA } from '../lib/metadata.js'
 import { ByteWriter } from '../lib/wire/byte-writer.js'
 import type { ByteAllocator } from '../lib/wire/byte-writer.js'
@@ -14,6 +13,9 @@ import { Cancel, Open, OpenAck, Payload, Ping } from '../lib/wire/message.js'
 import { pack, unpack } from '../lib/wire/packing.js'
 
 const MESSAGES = 1000
+
+/** Adds one measurement: what a run does, and how many messages that are. */
+export type AddBench = (name: string, messages: number, run: () => unknown) => void
 
 /** Like the connection's batch: one buffer, used again and again. */
 const pooled: ByteAllocator = (() => {
@@ -71,69 +73,65 @@ function streamOf (message: SendableMessage): Uint8Array {
   return writer.take()
 }
 
-for (const size of [16, 1024]) {
-  const bytes = content(size)
-  bench(`encode payload ${size} B`, () => {
-    const writer = new ByteWriter(pooled)
-    for (let i = 0; i < MESSAGES; i++) writePayload(writer, 7, i, bytes, 0, size, false, 0, NO_METADATA, false)
-    sink += writer.position
-    writer.discard()
-  })
-  const message = payloadOf(size)
-  bench(`encode payload ${size} B by table`, () => {
-    const writer = new ByteWriter(pooled)
-    for (let i = 0; i < MESSAGES; i++) encodeMessage(writer, message)
-    sink += writer.position
-    writer.discard()
-  })
-}
+/** Adds the measurements of this room. Answers a function that fails when they did nothing. */
+export function addWire (add: AddBench): () => void {
+  for (const size of [16, 1024]) {
+    const bytes = content(size)
+    add(`encode payload ${size} B`, MESSAGES, () => {
+      const writer = new ByteWriter(pooled)
+      for (let i = 0; i < MESSAGES; i++) writePayload(writer, 7, i, bytes, 0, size, false, 0, NO_METADATA, false)
+      sink += writer.position
+      writer.discard()
+    })
+    const message = payloadOf(size)
+    add(`encode payload ${size} B by table`, MESSAGES, () => {
+      const writer = new ByteWriter(pooled)
+      for (let i = 0; i < MESSAGES; i++) encodeMessage(writer, message)
+      sink += writer.position
+      writer.discard()
+    })
+  }
 
-const others: Array<[string, SendableMessage]> = [
-  ['payload 16 B', payloadOf(16)], ['payload 1024 B', payloadOf(1024)],
-  ['open', openOf()], ['openack', ackOf()], ['cancel', new Cancel()], ['ping', new Ping()]
-]
-for (const [name, message] of others) {
-  const stream = streamOf(message)
-  bench(`decode ${name}`, () => {
+  const others: Array<[string, SendableMessage]> = [
+    ['payload 16 B', payloadOf(16)], ['payload 1024 B', payloadOf(1024)],
+    ['open', openOf()], ['openack', ackOf()], ['cancel', new Cancel()], ['ping', new Ping()]
+  ]
+  for (const [name, message] of others) {
+    const stream = streamOf(message)
+    add(`decode ${name}`, MESSAGES, () => {
+      const reader = new MessageReader({ maxFrameBytes: 1 << 20, onMessage: (_, frameBytes) => { sink += frameBytes } })
+      reader.push(stream)
+    })
+    if (message instanceof Payload) continue
+    add(`encode ${name}`, MESSAGES, () => {
+      const writer = new ByteWriter(pooled)
+      for (let i = 0; i < MESSAGES; i++) encodeMessage(writer, message)
+      sink += writer.position
+      writer.discard()
+    })
+  }
+
+  const singles = Array.from({ length: MESSAGES }, () => streamOf(payloadOf(16)).slice(0, 72))
+  add('decode payload 16 B, each in a chunk of its own', MESSAGES, () => {
     const reader = new MessageReader({ maxFrameBytes: 1 << 20, onMessage: (_, frameBytes) => { sink += frameBytes } })
-    reader.push(stream)
+    for (const chunk of singles) reader.push(chunk)
   })
-  if (message instanceof Payload) continue
-  bench(`encode ${name}`, () => {
-    const writer = new ByteWriter(pooled)
-    for (let i = 0; i < MESSAGES; i++) encodeMessage(writer, message)
-    sink += writer.position
-    writer.discard()
-  })
-}
 
-const singles = Array.from({ length: MESSAGES }, () => streamOf(payloadOf(16)).slice(0, 72))
-bench('decode payload 16 B, each in a chunk of its own', () => {
-  const reader = new MessageReader({ maxFrameBytes: 1 << 20, onMessage: (_, frameBytes) => { sink += frameBytes } })
-  for (const chunk of singles) reader.push(chunk)
-})
-
-for (const [name, message] of [others[0], others[1], others[2]] as Array<[string, SendableMessage]>) {
-  const writer = new ByteWriter()
-  encodeMessage(writer, message)
-  const frame = writer.take()
-  pack(writer, frame)
-  const block = writer.take()
-  bench(`pack ${name}`, () => {
-    const out = new ByteWriter(pooled)
-    for (let i = 0; i < MESSAGES; i++) pack(out, frame)
-    sink += out.position
-    out.discard()
-  })
-  bench(`unpack ${name}`, () => {
-    for (let i = 0; i < MESSAGES; i++) sink += unpack(block, 0, block.length, 1 << 20).length
-  })
+  for (const [name, message] of [others[0], others[1], others[2]] as Array<[string, SendableMessage]>) {
+    const writer = new ByteWriter()
+    encodeMessage(writer, message)
+    const frame = writer.take()
+    pack(writer, frame)
+    const block = writer.take()
+    add(`pack ${name}`, MESSAGES, () => {
+      const out = new ByteWriter(pooled)
+      for (let i = 0; i < MESSAGES; i++) pack(out, frame)
+      sink += out.position
+      out.discard()
+    })
+    add(`unpack ${name}`, MESSAGES, () => {
+      for (let i = 0; i < MESSAGES; i++) sink += unpack(block, 0, block.length, 1 << 20).length
+    })
+  }
+  return () => { if (sink === 0 || decodeMessage(singles[0] as Uint8Array).type === 0) throw new Error('nothing was encoded or decoded') }
 }
-
-const filter = process.argv[2]
-const result = await run({ format: 'quiet', ...(filter === undefined ? {} : { filter: new RegExp(filter) }) })
-for (const { alias, runs } of result.benchmarks) {
-  const stats = runs[0]?.stats
-  if (stats !== undefined) console.log(`${alias.padEnd(50)} ${(stats.p50 / MESSAGES).toFixed(1).padStart(8)} ns/message`)
-}
-if (sink === 0 || decodeMessage(singles[0] as Uint8Array).type === 0) throw new Error('nothing was measured')

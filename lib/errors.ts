@@ -104,7 +104,7 @@ export const ErrorCode = {
   CONNECTION_LOST: 'CLAW_ERR_CONNECTION_LOST',
   /** The peer did not answer a ping in time. */
   PING_TIMEOUT: 'CLAW_ERR_PING_TIMEOUT',
-  /** The peer opened no session in `handshakeTimeoutMs`. */
+  /** The peer neither opened a session nor pinged in `handshakeTimeoutMs`. */
   HANDSHAKE_TIMEOUT: 'CLAW_ERR_HANDSHAKE_TIMEOUT',
   /** The connection had no session for `idleTimeoutMs`. */
   IDLE_TIMEOUT: 'CLAW_ERR_IDLE_TIMEOUT',

@@ -16,6 +16,8 @@ export interface ClientOptions {
   maxSendMsgSize?: number
   /** Credit granted to the server on each session, bytes (256 KiB). */
   windowBytes?: number
+  /** What that credit may grow to while the reader keeps up, bytes (4 MiB). */
+  maxWindowBytes?: number
   /** What one session may hold unsent, bytes, before further sends fail (4 MiB). */
   sendBufferBytes?: number
   /** Asks the server to pack: for payloads with many zero bytes. Never ask a Go server. */
@@ -89,5 +91,9 @@ export interface StreamClientCall extends RpcName {
   readonly options: CallOptions
 }
 
-/** Wraps streams from opening to end: resolves (or throws) when the stream is over. May change the options. */
+/**
+ * Wraps streams from opening to end: resolves (or throws) when the stream is over. May change the options, wait, or refuse
+ * by an error. The caller holds its stream already: what it sends waits until the innermost opens it, once. Signal and
+ * timeout of the options count from then on.
+ */
 export type StreamClientInterceptor = (call: StreamClientCall, next: (call: StreamClientCall) => Promise<void>) => Promise<void>

@@ -35,6 +35,8 @@ export interface ServerOptions {
   streamInterceptors?: readonly StreamServerInterceptor[]
   /** Credit granted to the peer on each session, bytes. */
   windowBytes?: number
+  /** What that credit may grow to while the handler keeps up, bytes. */
+  maxWindowBytes?: number
   /** What one session may hold unsent, bytes, before further sends fail. */
   sendBufferBytes?: number
   /** What one connection of a 1.0 peer may hold unread, bytes, before its transport is paused. */

@@ -13,6 +13,7 @@ const NUMBERS = {
   maxRecvMsgSize: [4 * MIB, 1, MAX],
   maxSendMsgSize: [4 * MIB, 1, MAX],
   windowBytes: [256 * 1024, 128 * 1024, MAX],
+  maxWindowBytes: [4 * MIB, 0, MAX],
   sendBufferBytes: [4 * MIB, 0, MAX],
   openTimeoutMs: [30_000, 1, MAX],
   keepAliveIntervalMs: [30_000, 0, MAX],

@@ -186,7 +186,9 @@ export class Client {
     if (this.#pingSentAt !== undefined && now - this.#pingSentAt >= keepAliveTimeoutMs) {
       return this.#connection.destroy(new RpcError(Category.Unavailable, 'the server is silent', { code: ErrorCode.PING_TIMEOUT }))
     }
-    if (this.#pingSentAt !== undefined || now - lastReceivedAt < keepAliveIntervalMs) return
+    // A server closes a connection that says nothing at all: one that waits for its first call says hello.
+    const isSilentSoFar = this.#lastPing === 0 && this.#connection.highestSessionID === 0 && this.#role.pendingCount === 0
+    if (this.#pingSentAt !== undefined || (now - lastReceivedAt < keepAliveIntervalMs && !isSilentSoFar)) return
     const ping = new Ping()
     // Never 0: a Go server dies of a Ping without a body (defect D1).
     ping.id = this.#lastPing = this.#lastPing === 0xffffffff ? 1 : this.#lastPing + 1

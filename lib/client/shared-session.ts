@@ -39,7 +39,7 @@ export class SharedSession implements SessionSink {
   request (call: PendingCall): void {
     const reqID = this.#nextReqID()
     this.#track(reqID, call)
-    const options = call.isPlain ? { reqID } : { reqID, metadata: call.metadata, deadlineAt: call.deadlineAt }
+    const options = call.isPlain ? { reqID, force: true } : { reqID, force: true, metadata: call.metadata, deadlineAt: call.deadlineAt }
     const sending = this.#session.send(call.request, options)
     sending?.catch((error: unknown) => {
       if (this.#pending.delete(reqID)) call.fail(RpcError.from(error))

@@ -33,7 +33,7 @@ export class SoloSession implements SessionSink {
   /** Sends the request; only while no other is under way. */
   request (call: PendingCall): void {
     this.#hold(call)
-    const sending = this.#session.send(call.request, { reqID: this.#reqID })
+    const sending = this.#session.send(call.request, { reqID: this.#reqID, force: true })
     sending?.catch((error: unknown) => {
       if (this.#call !== call) return
       // Nothing was sent: the session is as good as before.

@@ -79,7 +79,9 @@ export class Batch {
     if (this.#isClosed) return
     if (this.#isPacking) this.#writePacked((writer) => { writePayload(writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more) })
     else writePayload(this.#writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more)
-    this.#wrote()
+    // A turn that says much is handed over in pieces, so that the peer need not wait for its end.
+    if (this.#writer.position >= MAX_UNSENT_BYTES / 2) this.#handOver()
+    else this.#wrote()
   }
 
   /** Lets somebody write when its turn comes. */
@@ -92,6 +94,10 @@ export class Batch {
   /** Hands over everything now: the last words before the transport is closed. */
   flush (): void {
     this.#serveTurns()
+    this.#handOver()
+  }
+
+  #handOver (): void {
     const chunk = this.#writer.take()
     const { byteLength } = chunk
     if (byteLength === 0) return

@@ -19,7 +19,7 @@ import { Backlog } from './backlog.js'
 import { Batch } from './batch.js'
 import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES } from './outbox.js'
 import type { Outbox } from './outbox.js'
-import { effectiveWindow } from './flow-control.js'
+import { GrowthBudget, effectiveWindow } from './flow-control.js'
 import { Places } from './places.js'
 import { Session } from './session.js'
 import type { SessionInit, SessionOwner, SessionSink } from './session.js'
@@ -48,17 +48,22 @@ const CONTROL_FRAME_SPAN_MS = 10_000
 const MAX_UNSENT_REPLY_BYTES = 256 * 1024
 /** How long a peer may take to agree that a connection is over. */
 const CLOSE_GRACE_MS = 1000
+/** As many fully grown windows as this may stand at a time on one connection. */
+const GROWN_WINDOWS = 4
 /** Room for names, ids and the struct around the largest payload and metadata. */
 const FRAME_SLACK_BYTES = 16 * 1024
 
 export class Connection implements SessionOwner, TransportSink {
   readonly settings: ConnectionSettings
   readonly clock: Clock
+  readonly growth: GrowthBudget
   /** Clock milliseconds when bytes (or a transport's sign of life) last arrived. */
   lastReceivedAt: number
   /** Clock milliseconds when the last session ended, or the start. */
   idleSince: number
   receivedBytes = 0
+  /** Whether the peer has pinged: it speaks the protocol, though it may have nothing to ask yet. */
+  hasPinged = false
   /** Highest SessionID issued by this side (server) or seen in an OpenAck (client). */
   highestSessionID = 0
   #minor: 0 | 1 | undefined
@@ -85,6 +90,7 @@ export class Connection implements SessionOwner, TransportSink {
     this.#batch = new Batch(transport, clock)
     this.#backlog = new Backlog(transport, settings.recvBufferBytes)
     this.#places = new Places(settings.reassemblyPlaces)
+    this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
       maxFrameBytes: settings.maxRecvMsgSize + settings.maxMetadataBytes + FRAME_SLACK_BYTES,
       onMessage: (message, frameBytes) => { this.#handleMessage(message, frameBytes) }
@@ -364,6 +370,7 @@ export class Connection implements SessionOwner, TransportSink {
   }
 
   #handlePing (ping: Ping): void {
+    this.hasPinged = true
     this.countControlFrame()
     if (this.#batch.hasRoom) return this.#sendPong(ping.id)
     // While the transport is full only the newest Pong is owed, and takes its turn.

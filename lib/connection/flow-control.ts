@@ -21,6 +21,11 @@ export function effectiveWindow (announced: number): number {
   return Math.min(Math.max(announced, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES)
 }
 
+/** Half a window that passes in less than this is returned too often. */
+const SHORT_MS = 10
+/** Below this part of half a window a peer that sends at full speed has had to wait. */
+const NEARLY_ALL = 3 / 4
+
 /** What one Payload frame of this many bytes (unpacked) costs. */
 export function frameCost (frameBytes: number): number {
   return frameBytes + FRAME_COST_OVERHEAD
@@ -46,21 +51,61 @@ export class SendCredit {
   }
 }
 
-/** Permission given to the peer. */
+/** What the sessions of a connection may grant together beyond their announced windows. */
+export class GrowthBudget {
+  /** The most one session's window grows to, bytes. */
+  readonly maxWindow: number
+  #available: number
+
+  constructor (maxWindow: number, bytes: number) {
+    this.maxWindow = maxWindow
+    this.#available = bytes
+  }
+
+  /** Takes up to this many bytes; answers how many there were. */
+  take (bytes: number): number {
+    const taken = Math.min(bytes, this.#available)
+    this.#available -= taken
+    return taken
+  }
+
+  giveBack (bytes: number): void { this.#available += bytes }
+}
+
+/**
+ * Permission given to the peer. Where there is a budget the window grows while the application keeps up: when
+ * the peer has used up nearly all it had (then the window holds it up), or when half a window passes in so
+ * short a time that returning it is most of the work. The peer is then granted as much again. A reader that
+ * does not keep up never makes it grow.
+ */
 export class ReceiveCredit {
   #outstanding: number
   #returnable = 0
-  readonly #half: number
+  /** All that is granted: outstanding, waiting for the application, and returnable. */
+  #window: number
+  #isExhausted = false
+  #half: number
+  #returnedAt: number
+  readonly #announced: number
+  readonly #budget: GrowthBudget | undefined
+  readonly #now: () => number
 
-  /** @param window the effective window, Infinity where the peer knows no credit. */
-  constructor (window: number) {
-    this.#outstanding = window
+  /**
+   * @param window the effective window, Infinity where the peer knows no credit.
+   * @param budget what it may grow by; without one it does not grow. @param now the clock, milliseconds.
+   */
+  constructor (window: number, budget?: GrowthBudget, now: () => number = () => 0) {
+    this.#outstanding = this.#window = this.#announced = window
     this.#half = window / 2
+    this.#budget = budget
+    this.#now = now
+    this.#returnedAt = budget === undefined ? 0 : now()
   }
 
   /** Takes the cost of an arrived frame off the peer's credit; false when it had too little. */
   charge (cost: number): boolean {
     this.#outstanding -= cost
+    if (this.#outstanding < this.#half * NEARLY_ALL) this.#isExhausted = true
     return this.#outstanding >= 0
   }
 
@@ -71,9 +116,30 @@ export class ReceiveCredit {
   take (cost: number): number {
     this.#returnable += cost
     if (this.#returnable < this.#half) return 0
-    const bytes = this.#returnable
+    const bytes = this.#returnable + this.#growth()
     this.#returnable = 0
     this.#outstanding += bytes
+    return bytes
+  }
+
+  /** The session is over: what it was granted beyond its window goes back to the budget. */
+  release (): void {
+    this.#budget?.giveBack(this.#window - this.#announced)
+    this.#window = this.#announced
+  }
+
+  #growth (): number {
+    const budget = this.#budget
+    if (budget === undefined || this.#window >= budget.maxWindow) return 0
+    const now = this.#now()
+    const isHeldUp = this.#isExhausted || now - this.#returnedAt < SHORT_MS
+    this.#returnedAt = now
+    this.#isExhausted = false
+    const untaken = this.#window - this.#outstanding - this.#returnable
+    if (!isHeldUp || untaken > this.#half / 2) return 0
+    const bytes = budget.take(Math.min(this.#window, budget.maxWindow - this.#window))
+    this.#window += bytes
+    this.#half = this.#window / 2
     return bytes
   }
 

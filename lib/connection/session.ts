@@ -14,12 +14,15 @@ import type { Payload } from '../wire/message.js'
 import type { SendableMessage } from '../wire/encode.js'
 import { Assembly, checkChunk } from './assembly.js'
 import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
+import type { GrowthBudget } from './flow-control.js'
 import { Outbox, errorText } from './outbox.js'
 import type { OutboxOwner, SendOptions } from './outbox.js'
 import { SessionState, canReceive, canSend, nextSessionState } from './session-state.js'
 
 /** What a session needs of the connection. */
 export interface SessionOwner extends OutboxOwner {
+  /** What the windows of the sessions may grow by. */
+  readonly growth: GrowthBudget
   /** Sends a message that never waits behind payloads. */
   sendControl (message: SendableMessage): void
   /** The session is over: forget it. */
@@ -83,7 +86,7 @@ export class Session {
     this.type = init.type
     const isMinor1 = owner.isMinor1
     this.outbox = new Outbox(owner, init.id, new SendCredit(isMinor1 ? effectiveWindow(init.peerWindow) : Infinity), init.peerMaxBytes)
-    this.#credit = new ReceiveCredit(isMinor1 ? effectiveWindow(owner.settings.windowBytes) : Infinity)
+    this.#credit = isMinor1 ? new ReceiveCredit(effectiveWindow(owner.settings.windowBytes), owner.growth, () => owner.clock.now()) : new ReceiveCredit(Infinity)
   }
 
   get state (): SessionState { return this.#state }
@@ -294,7 +297,9 @@ export class Session {
   }
 
   #deliver (payload: Payload, cost: number): void {
-    if (payload.payload.byteLength > this.#owner.settings.maxRecvMsgSize) {
+    // A 1.0 peer compresses what grows by it too: the limit is meant for what comes out, the frame's holds for what comes in.
+    const grows = !this.#owner.isMinor1 && payload.compression !== 0
+    if (payload.payload.byteLength > this.#owner.settings.maxRecvMsgSize && !grows) {
       this.taken(cost)
       return this.#badMessage(payload.reqID)
     }
@@ -354,6 +359,7 @@ export class Session {
     this.#assembly = undefined
     if (this.heldBytes !== 0) this.#owner.hold(this, -this.heldBytes)
     this.heldBytes = 0
+    this.#credit.release()
     this.outbox.close(reason)
     this.#owner.release(this)
   }

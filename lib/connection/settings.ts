@@ -12,6 +12,8 @@ export interface ConnectionSettings {
   readonly maxMetadataBytes: number
   /** Credit granted to the peer on each session, bytes. */
   readonly windowBytes: number
+  /** What that credit may grow to while the application keeps up, bytes. */
+  readonly maxWindowBytes: number
   /** What one session may hold unsent beyond one message, bytes. */
   readonly sendBufferBytes: number
   /** What is held unread for a 1.0 peer before its transport is paused, bytes. */

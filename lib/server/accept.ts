@@ -3,7 +3,7 @@
  * one place, in their order. Pure: it looks, the connection acts.
  */
 import { Category, ErrorCode, RpcError } from '../errors.js'
-import { MAX_CHUNK_BYTES, metadataBytes } from '../connection/outbox.js'
+import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes, metadataBytes } from '../connection/outbox.js'
 import { RpcType } from '../wire/message.js'
 import type { Open, Payload } from '../wire/message.js'
 import { MAX_NAME_BYTES } from './registry.js'
@@ -51,6 +51,9 @@ function examineFirst (first: Payload, type: RpcType): RpcError | undefined {
   if (type === RpcType.Synchronous && first.reqID === 0) return invalid('First of a synchronous session has no ReqID')
   if (first.payload.byteLength > MAX_CHUNK_BYTES) {
     return new RpcError(Category.ResourceExhausted, `First exceeds ${MAX_CHUNK_BYTES} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
+  }
+  if (encodedMetadataBytes(first.metadata) > MAX_MESSAGE_METADATA_BYTES) {
+    return new RpcError(Category.ResourceExhausted, `metadata of First exceed ${MAX_MESSAGE_METADATA_BYTES} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
   }
   return undefined
 }

@@ -135,7 +135,7 @@ export class ServerConn implements Role, ConnectionView {
     connection.sweep(now)
     if (!connection.isOpen) return
     const { handshakeTimeoutMs, idleTimeoutMs, keepAliveIntervalMs, keepAliveTimeoutMs } = times
-    if (handshakeTimeoutMs !== 0 && connection.highestSessionID === 0 && now - connection.idleSince >= handshakeTimeoutMs) {
+    if (handshakeTimeoutMs !== 0 && connection.highestSessionID === 0 && !connection.hasPinged && now - connection.idleSince >= handshakeTimeoutMs) {
       return this.#giveUp('no session was opened in time', ErrorCode.HANDSHAKE_TIMEOUT)
     }
     if (idleTimeoutMs !== 0 && connection.sessionCount === 0 && now - connection.idleSince >= idleTimeoutMs) {

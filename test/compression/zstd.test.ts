@@ -6,6 +6,6 @@ const problem = await loadZstdBinding().then(() => undefined, (error: unknown) =
 
 if (problem === undefined) await import('./zstd-cases.js')
 else {
-  console.error('\n!!! zstd is NOT tested: the optional package zstd-napi is missing (npm install --no-save zstd-napi@0.0.13) !!!\n')
+  console.error('\n!!! zstd is NOT tested: the optional package zstd-napi is missing (npm install --no-save --save-dev zstd-napi@0.0.13) !!!\n')
   t.plan(0, `zstd-napi is missing: ${problem}`)
 }

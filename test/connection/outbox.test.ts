@@ -21,6 +21,7 @@ const SETTINGS: ConnectionSettings = {
   maxSendMsgSize: 1 << 22,
   maxMetadataBytes: 64 * 1024,
   windowBytes: WINDOW,
+  maxWindowBytes: 0,
   sendBufferBytes: 1 << 20,
   recvBufferBytes: 1 << 20,
   reassemblyPlaces: 8,

@@ -1,6 +1,7 @@
 // One session alone: an owner that notes what is asked of it, a sink that notes what it is told.
 import t from 'tap'
 import { CompressorRegistry } from '../../lib/compression/registry.js'
+import { GrowthBudget } from '../../lib/connection/flow-control.js'
 import { Places } from '../../lib/connection/places.js'
 import { SESSION_CLOSED, Session } from '../../lib/connection/session.js'
 import type { SessionInit, SessionOwner, SessionSink } from '../../lib/connection/session.js'
@@ -19,6 +20,7 @@ class Owner implements SessionOwner {
   readonly settings: ConnectionSettings
   readonly clock = new FakeClock()
   readonly isMinor1: boolean
+  readonly growth = new GrowthBudget(0, 0)
   readonly places: Places
   room = true
   controls: SendableMessage[] = []
@@ -35,6 +37,7 @@ class Owner implements SessionOwner {
       maxSendMsgSize: 1 << 20,
       maxMetadataBytes: 64 * 1024,
       windowBytes: WINDOW,
+      maxWindowBytes: 0,
       sendBufferBytes: 1 << 20,
       recvBufferBytes: 1 << 20,
       reassemblyPlaces: 1,

@@ -112,6 +112,8 @@ export class ScriptedPeer implements TransportSink {
   /** Types that `next` and `expect` pass over. */
   readonly ignored = new Set<keyof MessageOf>()
   isPacking = false
+  /** Whether an OpenAck that grants packing starts it on this side. */
+  agreesToPack = false
   #at = 0
   readonly #reader: MessageReader
   readonly transport: Transport
@@ -120,7 +122,11 @@ export class ScriptedPeer implements TransportSink {
     this.transport = transport
     this.#reader = new MessageReader({
       maxFrameBytes: 64 * 1024 * 1024,
-      onMessage: (message, frameBytes) => { this.heard.push({ message, frameBytes }) }
+      onMessage: (message, frameBytes) => {
+        this.heard.push({ message, frameBytes })
+        // From the very next frame on, which may be in the same chunk.
+        if (this.agreesToPack && message.type === MsgType.OpenAck && message.packing) this.startPacking()
+      }
     })
     transport.start(this)
   }

@@ -164,5 +164,5 @@ t.test('they learn by the signal that nobody waits any more', async (t) => {
   t.match(await failureOf(client.sync('p', 'S', 'Wait').call(bytes('x'), { signal: controller.signal })), { category: Category.Canceled })
   // The Cancel is on its way; the next call's answer comes after it.
   await client.sync('p', 'S', 'Echo').call(bytes('x'))
-  t.match(reason, { category: Category.Canceled, message: 'canceled by the client' })
+  t.match(reason, { category: Category.Canceled })
 })
