@@ -6,7 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
-const LIMIT_GZIP_BYTES = 8_000
+// The first goal was 8,000. The whole protocol on the page's side (flow control, chunks and reassembly, both minor
+// versions, packing, deadlines, the codec) takes more: a third is the wire room, a third connection, a third calls.
+// The limit is there so that it does not grow unseen.
+const LIMIT_GZIP_BYTES = 23_500
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const entry = join(root, 'lib', 'client', 'index.ts')
