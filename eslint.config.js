@@ -19,7 +19,6 @@ const NODE_ONLY = [
 ]
 
 export default [
-  ...neostandard({ ts: true, ignores: [...resolveIgnoresFromGitignore(), 'test/interop/go/**'] }),
 
   {
     name: 'claw/types',

@@ -110,9 +110,7 @@ export class Client {
   /** Opens a server stream. Iterate over what it returns. */
   recv (pkg: string, service: string, call: string, options: RecvOptions = {}): ClientRecvStream {
     const stream = this.#stream(RpcType.Recv, pkg, service, call, options)
-    // A call whose request cannot be sent is no call.
-    if (options.request !== undefined) stream.send(options.request).catch((error: unknown) => { stream.cancel(RpcError.from(error)) })
-    stream.endSending()
+    stream.sendRequest(options.request)
     return new ClientRecvStream(stream)
   }
 

@@ -125,6 +125,17 @@ export class StreamCall implements SessionSink, Opener {
     return sending ?? SENT
   }
 
+  /** Sends the one message of a Recv call, if there is one, and ends its half. A call whose request cannot be sent is no call. */
+  sendRequest (bytes: Uint8Array | undefined): void {
+    if (bytes !== undefined) {
+      const refusal = this.#earlyRefusal(bytes)
+      // At once, or the handler would run without it.
+      if (refusal !== undefined) return this.cancel(RpcError.from(refusal))
+      this.send(bytes).catch((error: unknown) => { this.cancel(RpcError.from(error)) })
+    }
+    this.endSending()
+  }
+
   /** Says that no more will be sent. */
   endSending (): void {
     if (this.#isSendEnded || this.#isOver) return
@@ -219,12 +230,8 @@ export class StreamCall implements SessionSink, Opener {
   }
 
   #sendEarly (bytes: Uint8Array, options: MessageOptions | undefined, endStream: boolean): Promise<void> {
-    const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
-    if (!(bytes instanceof Uint8Array)) return rejected(misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array'))
-    if (bytes.byteLength > maxSendMsgSize) return rejected(tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`))
-    if (this.#early.length > 0 && this.#earlyBytes + bytes.byteLength > sendBufferBytes) {
-      return rejected(new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL }))
-    }
+    const refusal = this.#earlyRefusal(bytes)
+    if (refusal !== undefined) return rejected(refusal)
     this.#earlyBytes += bytes.byteLength
     const promise = new Promise<void>((resolve, reject) => {
       const last = this.#early.at(-1)
@@ -239,6 +246,16 @@ export class StreamCall implements SessionSink, Opener {
     })
     promise.catch(noop)
     return promise
+  }
+
+  #earlyRefusal (bytes: Uint8Array): Error | undefined {
+    const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
+    if (!(bytes instanceof Uint8Array)) return misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array')
+    if (bytes.byteLength > maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`)
+    if (this.#early.length > 0 && this.#earlyBytes + bytes.byteLength > sendBufferBytes) {
+      return new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL })
+    }
+    return undefined
   }
 
   #sendQueued (session: Session, message: EarlyMessage): void {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import {
-  DEFAULT_WINDOW_BYTES, FRAME_COST_OVERHEAD, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, ReceiveCredit, SendCredit, effectiveWindow, frameCost
+  DEFAULT_WINDOW_BYTES, FRAME_COST_OVERHEAD, GrowthBudget, MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, ReceiveCredit, SendCredit, effectiveWindow, frameCost
 } from '../../lib/connection/flow-control.js'
 
 t.test('both sides make the same window of an announcement', t => {
@@ -74,5 +74,104 @@ t.test('nothing gets lost, and the next frame always finds credit', t => {
       return receiver.outstanding + returnable === window && sender.available >= sender.maxFrameCost
     }
   ))
+  t.end()
+})
+
+t.test('a window that grows', t => {
+  const window = MIN_WINDOW_BYTES
+  const setUp = (budgetBytes = 16 * window, maxWindow = 4 * window): { credit: ReceiveCredit, budget: GrowthBudget, at: (ms: number) => void } => {
+    let now = 0
+    const budget = new GrowthBudget(maxWindow, budgetBytes)
+    return { credit: new ReceiveCredit(window, budget, () => now), budget, at: (ms) => { now = ms } }
+  }
+
+  t.test('when the peer used it up and the reader keeps up', t => {
+    const { credit, at } = setUp()
+    at(1000)
+    credit.charge(window)
+    t.equal(credit.take(window), 2 * window, 'as much again')
+    t.equal(credit.outstanding, 2 * window)
+    at(2000)
+    credit.charge(2 * window)
+    t.equal(credit.take(2 * window), 4 * window)
+    at(3000)
+    credit.charge(4 * window)
+    t.equal(credit.take(4 * window), 4 * window, 'but not beyond the largest')
+    t.end()
+  })
+
+  t.test('not when the reader is slow', t => {
+    const { credit, at } = setUp()
+    at(1000)
+    credit.charge(window)
+    t.equal(credit.take(window / 2), window / 2, 'half a window is still unread')
+    t.equal(credit.outstanding, window / 2)
+    t.end()
+  })
+
+  t.test('not when the peer has enough', t => {
+    const { credit, at } = setUp()
+    for (let i = 1; i < 20; i++) {
+      at(i * 1000)
+      credit.charge(window / 2)
+      t.equal(credit.take(window / 2), window / 2)
+    }
+    t.end()
+  })
+
+  t.test('not beyond the budget of the connection, which gets it back', t => {
+    const { credit, budget, at } = setUp(window + 5)
+    at(1000)
+    credit.charge(window)
+    t.equal(credit.take(window), 2 * window)
+    at(2000)
+    credit.charge(2 * window)
+    t.equal(credit.take(2 * window), 2 * window + 5, 'what there is')
+    t.equal(budget.take(1), 0)
+    credit.release()
+    credit.release()
+    t.equal(budget.take(1e9), window + 5, 'once')
+    t.end()
+  })
+
+  t.test('never loses credit and never promises more than it may', t => {
+    fc.assert(fc.property(
+      fc.array(fc.record({ cost: fc.integer({ min: 64, max: window / 2 }), reads: fc.nat({ max: 6 }), ms: fc.nat({ max: 30 }) }), { maxLength: 300 }),
+      fc.nat({ max: 8 * window }),
+      (steps, budgetBytes) => {
+        const { credit, budget, at } = setUp(budgetBytes)
+        const sender = new SendCredit(window)
+        const unread: number[] = []
+        let now = 0
+        let granted = window
+        let taken = 0
+        let returned = 0
+        const read = (): boolean => {
+          const cost = unread.shift()
+          if (cost === undefined) return true
+          taken += cost
+          const bytes = credit.take(cost)
+          returned += bytes
+          granted = Math.max(granted, window + returned - taken)
+          return bytes === 0 || sender.grant(bytes)
+        }
+        for (const { cost, reads, ms } of steps) {
+          at(now += ms)
+          if (cost <= sender.available) {
+            sender.available -= cost
+            if (!credit.charge(cost)) return false
+            unread.push(cost)
+          }
+          for (let i = 0; i < reads; i++) if (!read()) return false
+          if (credit.outstanding !== sender.available || granted > 4 * window) return false
+        }
+        while (unread.length > 0) read()
+        if (sender.available < sender.maxFrameCost) return false
+        credit.release()
+        return budget.take(1e12) === budgetBytes
+      }
+    ))
+    t.end()
+  })
   t.end()
 })
