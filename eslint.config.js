@@ -19,6 +19,7 @@ const NODE_ONLY = [
 ]
 
 export default [
+  ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
 
   {
     name: 'claw/types',

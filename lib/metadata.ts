@@ -28,20 +28,20 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
  * `getAll` every one in order. Values are views, not copies: do not change bytes after handing them over.
  */
 export class Metadata implements Iterable<[string, Uint8Array]> {
-  #entries: MetadataEntry[]
+  /** Replaced, never changed in place: what was handed out stays as it was. Nothing is allocated while it is empty. */
+  #entries: readonly MetadataEntry[] = NO_METADATA
 
   /** @param init pairs to start with; a plain object, an iterable of pairs or another Metadata (copied). */
   constructor (init?: MetadataInit) {
-    this.#entries = []
     if (init === undefined) return
     if (init instanceof Metadata) this.#entries = init.#entries.slice()
-    else for (const [key, value] of isIterable(init) ? init : Object.entries(init)) this.append(key, value)
+    else this.#entries = Array.from(isIterable(init) ? init : Object.entries(init), ([key, value]) => entryOf(key, value))
   }
 
   /** Wraps a list from the wire; keys are folded to lower case, the values stay views of the message. */
   static fromEntries (entries: readonly MetadataEntry[]): Metadata {
     const metadata = new Metadata()
-    for (const { key, value } of entries) metadata.#entries.push({ key: key.toLowerCase(), value })
+    if (entries.length > 0) metadata.#entries = entries.map(({ key, value }) => ({ key: key.toLowerCase(), value }))
     return metadata
   }
 
@@ -81,8 +81,7 @@ export class Metadata implements Iterable<[string, Uint8Array]> {
 
   /** Adds a value beside those the key already has. @throws TypeError for a value that is neither text nor bytes. */
   append (key: string, value: string | Uint8Array): this {
-    if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw new TypeError(`metadata ${key} must be a string or a Uint8Array`)
-    this.#entries.push({ key: key.toLowerCase(), value: typeof value === 'string' ? encoder.encode(value) : value })
+    this.#entries = [...this.#entries, entryOf(key, value)]
     return this
   }
 
@@ -97,8 +96,9 @@ export class Metadata implements Iterable<[string, Uint8Array]> {
   /** Takes over every key of the other one, replacing what stood here under those keys. */
   merge (init: MetadataInit): this {
     const other = init instanceof Metadata ? init : new Metadata(init)
-    for (const { key } of other.#entries) this.delete(key)
-    this.#entries.push(...other.#entries)
+    const entries = other.#entries // of this one too, where it is merged with itself
+    for (const { key } of entries) this.delete(key)
+    this.#entries = [...this.#entries, ...entries]
     return this
   }
 
@@ -123,6 +123,12 @@ export class Metadata implements Iterable<[string, Uint8Array]> {
 export function metadataEntries (init: MetadataInit | undefined): readonly MetadataEntry[] {
   if (init === undefined) return NO_METADATA
   return (init instanceof Metadata ? init : new Metadata(init)).toEntries()
+}
+
+function entryOf (key: string, value: unknown): MetadataEntry {
+  if (typeof value === 'string') return { key: key.toLowerCase(), value: encoder.encode(value) }
+  if (value instanceof Uint8Array) return { key: key.toLowerCase(), value }
+  throw new TypeError(`metadata ${key} must be a string or a Uint8Array`)
 }
 
 function isIterable (init: object): init is Iterable<readonly [string, string | Uint8Array]> {

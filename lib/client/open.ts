@@ -134,6 +134,8 @@ export class OpenRole implements Role {
     this.#on.goAway()
   }
 
+  lossOf (error: RpcError): RpcError { return error }
+
   handleReleased (): void { this.#on.released() }
 
   handleFault (error: unknown): void {

@@ -3,7 +3,7 @@
  * Open, on its way. Settles once; its timer and listener are gone afterwards.
  */
 import type { Clock, Timer } from '../../types/clock.js'
-import type { CallOptions } from '../../types/client-options.js'
+import type { CallOptions, UnaryAnswer } from '../../types/client-options.js'
 import { decompressPayload } from '../call/decompress.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import { ErrorCode, RpcError, categoryFromCode } from '../errors.js'
@@ -14,48 +14,67 @@ import { abortError, deadlineError } from './call-errors.js'
 import { misuse } from './misuse.js'
 import { deadlineAfter } from './timeout.js'
 
-/** Where the outcome goes; each function is called at most once. */
-export interface CallOutcome {
-  /** The answer: its bytes, decompressed, and the message they came in. */
-  resolve (payload: Uint8Array, message: Payload): void
-  reject (error: RpcError): void
-  /** The call is over, whatever the outcome. Called before the other two. */
-  ended (): void
+/** What every call of a client shares. */
+export interface CallHost {
+  readonly clock: Clock
+  /** A call is over, whatever the outcome. Called before its promise is settled. */
+  readonly onEnded: () => void
 }
+
+/** Who has the call in hand just now, and is told when the caller gives up. */
+export interface CallHolder {
+  giveUp (call: PendingCall, reason: RpcError): void
+}
+
+type Resolve = (answer: Uint8Array | UnaryAnswer) => void
 
 export class PendingCall {
   readonly request: Uint8Array
   readonly metadata: readonly MetadataEntry[]
   /** Clock milliseconds; undefined for none. */
   readonly deadlineAt: number | undefined
-  /** Told when the caller gives up; set by whoever holds the call just now. */
-  onGiveUp: ((reason: RpcError) => void) | undefined
+  holder: CallHolder | undefined
+  /** The holder's note: the ReqID on its session. */
+  reqID = 0
   #isSettled = false
   #timer: Timer | undefined
-  readonly #signal: AbortSignal | undefined
-  readonly #outcome: CallOutcome
+  #signal: AbortSignal | undefined
+  #onAbort: (() => void) | undefined
+  readonly #host: CallHost
+  readonly #wantsMetadata: boolean
+  readonly #resolve: Resolve
+  readonly #reject: (error: RpcError) => void
 
-  /** @throws TypeError CLAW_ERR_ARGUMENT_INVALID for options that make no sense; then nothing was begun. */
-  constructor (request: Uint8Array, options: CallOptions | undefined, clock: Clock, outcome: CallOutcome) {
+  /**
+   * @param wantsMetadata whether `resolve` gets a UnaryAnswer instead of bytes.
+   * @throws TypeError CLAW_ERR_ARGUMENT_INVALID for options that make no sense; then nothing was begun.
+   */
+  constructor (host: CallHost, request: Uint8Array, options: CallOptions | undefined, wantsMetadata: boolean, resolve: Resolve, reject: (error: RpcError) => void) {
     if (!(request instanceof Uint8Array)) throw misuse(ErrorCode.ARGUMENT_INVALID, 'a request must be a Uint8Array')
     this.request = request
-    this.#outcome = outcome
+    this.#host = host
+    this.#wantsMetadata = wantsMetadata
+    this.#resolve = resolve
+    this.#reject = reject
     if (options === undefined) {
       this.metadata = NO_METADATA
       this.deadlineAt = undefined
       return
     }
     const { signal } = options
-    const now = clock.now()
+    const now = host.clock.now()
     this.metadata = metadataEntries(options.metadata)
     this.deadlineAt = deadlineAfter(now, options.timeoutMs)
-    this.#signal = signal
     const leftMs = this.deadlineAt === undefined ? undefined : this.deadlineAt - now
     if (signal?.aborted === true) this.fail(abortError(signal))
     else if (leftMs !== undefined && leftMs < 1) this.fail(deadlineError())
     else {
-      if (leftMs !== undefined) this.#timer = clock.timer(leftMs, () => { this.#giveUp(deadlineError()) })
-      signal?.addEventListener('abort', this.#onAbort, { once: true })
+      if (leftMs !== undefined) this.#timer = host.clock.timer(leftMs, () => { this.#giveUp(deadlineError()) })
+      if (signal !== undefined) {
+        this.#signal = signal
+        this.#onAbort = () => { this.#giveUp(abortError(signal)) }
+        signal.addEventListener('abort', this.#onAbort, { once: true })
+      }
     }
   }
 
@@ -76,7 +95,7 @@ export class PendingCall {
   fail (error: RpcError): void {
     if (this.#isSettled) return
     this.#end()
-    this.#outcome.reject(error)
+    this.#reject(error)
   }
 
   async #decompress (message: Payload, settings: DecompressSettings): Promise<void> {
@@ -86,22 +105,20 @@ export class PendingCall {
   #succeed (payload: Uint8Array, message: Payload): void {
     if (this.#isSettled) return
     this.#end()
-    this.#outcome.resolve(payload, message)
+    this.#resolve(this.#wantsMetadata ? { payload, metadata: Metadata.fromEntries(message.metadata) } : payload)
   }
 
   #giveUp (reason: RpcError): void {
     if (this.#isSettled) return
-    this.onGiveUp?.(reason)
+    this.holder?.giveUp(this, reason)
     this.fail(reason)
   }
-
-  readonly #onAbort = (): void => { this.#giveUp(abortError(this.#signal)) }
 
   #end (): void {
     this.#isSettled = true
     this.#timer?.stop()
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.onGiveUp = undefined
-    this.#outcome.ended()
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.holder = undefined
+    this.#host.onEnded()
   }
 }

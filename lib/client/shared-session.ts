@@ -7,13 +7,13 @@ import type { Session, SessionSink } from '../connection/session.js'
 import { Category, RpcError, categoryFromCode } from '../errors.js'
 import type { Close, Payload } from '../wire/message.js'
 import { sessionClosed } from './call-errors.js'
-import type { PendingCall } from './pending-call.js'
+import type { CallHolder, PendingCall } from './pending-call.js'
 
 /** The ReqID of a request inside an Open. */
 export const FIRST_REQ_ID = 1
 const MAX_REQ_ID = 0xffffffff
 
-export class SharedSession implements SessionSink {
+export class SharedSession implements SessionSink, CallHolder {
   readonly #pending = new Map<number, PendingCall>()
   readonly #settings: DecompressSettings
   readonly #onClosed: (session: SharedSession) => void
@@ -39,6 +39,7 @@ export class SharedSession implements SessionSink {
   request (call: PendingCall): void {
     const reqID = this.#nextReqID()
     this.#track(reqID, call)
+    if (call.isPlain && this.#session.trySend(reqID, call.request)) return
     const options = call.isPlain ? { reqID, force: true } : { reqID, force: true, metadata: call.metadata, deadlineAt: call.deadlineAt }
     const sending = this.#session.send(call.request, options)
     sending?.catch((error: unknown) => {
@@ -79,10 +80,13 @@ export class SharedSession implements SessionSink {
 
   #track (reqID: number, call: PendingCall): void {
     this.#pending.set(reqID, call)
-    call.onGiveUp = (reason) => {
-      if (!this.#pending.delete(reqID)) return
-      this.#stopSending(reqID, 'unless unbegun', reason)
-    }
+    call.holder = this
+    call.reqID = reqID
+  }
+
+  /** The caller waits no more. */
+  giveUp (call: PendingCall, reason: RpcError): void {
+    if (this.#pending.delete(call.reqID)) this.#stopSending(call.reqID, 'unless unbegun', reason)
   }
 
   /** Drops what of the request still waits, and tells the server where it has seen some of it. */

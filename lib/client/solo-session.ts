@@ -9,9 +9,9 @@ import { Metadata } from '../metadata.js'
 import type { Close, Payload } from '../wire/message.js'
 import { sessionClosed } from './call-errors.js'
 import { FIRST_REQ_ID } from './shared-session.js'
-import type { PendingCall } from './pending-call.js'
+import type { CallHolder, PendingCall } from './pending-call.js'
 
-export class SoloSession implements SessionSink {
+export class SoloSession implements SessionSink, CallHolder {
   #call: PendingCall | undefined
   #session!: Session
   #reqID = FIRST_REQ_ID
@@ -71,12 +71,15 @@ export class SoloSession implements SessionSink {
 
   #hold (call: PendingCall): void {
     this.#call = call
-    call.onGiveUp = (reason) => {
-      if (this.#call !== call) return
-      this.#call = undefined
-      this.#session.cancel(0, reason)
-      this.#on.closed(this)
-    }
+    call.holder = this
+  }
+
+  /** The caller waits no more: the session goes with the call. */
+  giveUp (call: PendingCall, reason: RpcError): void {
+    if (this.#call !== call) return
+    this.#call = undefined
+    this.#session.cancel(0, reason)
+    this.#on.closed(this)
   }
 
   #failed (error: RpcError): void {

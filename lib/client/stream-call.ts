@@ -119,10 +119,8 @@ export class StreamCall implements SessionSink, Opener {
     if (this.#error !== undefined || this.#isOver) return rejected(this.#error ?? sessionClosed())
     if (this.#isSendEnded) return rejected(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
     if (this.#session === undefined) return this.#sendEarly(bytes, options, false)
-    const sending = options?.metadata === undefined
-      ? this.#session.send(bytes)
-      : this.#session.send(bytes, { metadata: metadataEntries(options.metadata) })
-    return sending ?? SENT
+    if (options?.metadata !== undefined) return this.#session.send(bytes, { metadata: metadataEntries(options.metadata) }) ?? SENT
+    return this.#session.trySend(0, bytes) ? SENT : this.#session.send(bytes) ?? SENT
   }
 
   /** Sends the one message of a Recv call, if there is one, and ends its half. A call whose request cannot be sent is no call. */

@@ -9,13 +9,12 @@ import type { DecompressSettings } from '../call/decompress.js'
 import { compose } from '../call/interceptor.js'
 import { tooLarge } from '../connection/outbox.js'
 import type { RpcError } from '../errors.js'
-import { Metadata, NO_METADATA } from '../metadata.js'
+import { NO_METADATA } from '../metadata.js'
 import { Descr, Payload, RpcType } from '../wire/message.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { fitsOpen } from './open.js'
 import type { OpenRequest, OpenRole } from './open.js'
 import { PendingCall } from './pending-call.js'
-import type { CallOutcome } from './pending-call.js'
 import { FIRST_REQ_ID, SharedSession } from './shared-session.js'
 import { SoloSession } from './solo-session.js'
 import { deadlineMS } from './timeout.js'
@@ -36,9 +35,6 @@ export interface SyncHost {
   readonly onStarted: () => void
   readonly onEnded: () => void
 }
-
-const bytesOf = (payload: Uint8Array): Uint8Array => payload
-const answerOf = (payload: Uint8Array, message: Payload): UnaryAnswer => ({ payload, metadata: Metadata.fromEntries(message.metadata) })
 
 export class SyncMethod {
   #shared: SharedSession | undefined
@@ -67,37 +63,36 @@ export class SyncMethod {
    */
   call (request: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
     if (this.#host.interceptors.length > 0) return this.exchange(request, options).then((answer) => answer.payload)
-    return this.#start(request, options, bytesOf)
+    return this.#start(request, options, false)
   }
 
   /** Like `call`, and the metadata that came with the answer. */
   exchange (request: Uint8Array, options?: CallOptions): Promise<UnaryAnswer> {
     const { interceptors } = this.#host
-    if (interceptors.length === 0) return this.#start(request, options, answerOf)
-    const innermost = (call: UnaryClientCall): Promise<UnaryAnswer> => this.#start(call.request, call.options, answerOf)
+    if (interceptors.length === 0) return this.#start(request, options, true)
+    const innermost = (call: UnaryClientCall): Promise<UnaryAnswer> => this.#start(call.request, call.options, true)
     return compose(interceptors, innermost)({ ...this.#name, request, options: options ?? {} })
   }
 
-  #start<T> (request: Uint8Array, options: CallOptions | undefined, project: (payload: Uint8Array, message: Payload) => T): Promise<T> {
-    const host = this.#host
+  #start (request: Uint8Array, options: CallOptions | undefined, wantsMetadata: false): Promise<Uint8Array>
+  #start (request: Uint8Array, options: CallOptions | undefined, wantsMetadata: true): Promise<UnaryAnswer>
+  #start (request: Uint8Array, options: CallOptions | undefined, wantsMetadata: boolean): Promise<Uint8Array | UnaryAnswer> {
     return new Promise((resolve, reject) => {
-      const call = this.#begin(request, options, {
-        resolve: (payload, message) => { resolve(project(payload, message)) },
-        reject,
-        ended: host.onEnded
-      })
-      const refusal = host.refusal() ?? this.#tooLarge(request)
+      const call = this.#begin(request, options, wantsMetadata, resolve, reject)
+      const refusal = this.#host.refusal() ?? this.#tooLarge(request)
       if (refusal === undefined) this.#dispatch(call)
       else call.fail(refusal)
     })
   }
 
-  #begin (request: Uint8Array, options: CallOptions | undefined, outcome: CallOutcome): PendingCall {
-    this.#host.onStarted()
+  #begin (request: Uint8Array, options: CallOptions | undefined, wantsMetadata: boolean,
+    resolve: (answer: Uint8Array | UnaryAnswer) => void, reject: (error: RpcError) => void): PendingCall {
+    const host = this.#host
+    host.onStarted()
     try {
-      return new PendingCall(request, options, this.#host.clock, outcome)
+      return new PendingCall(host, request, options, wantsMetadata, resolve, reject)
     } catch (error) {
-      this.#host.onEnded()
+      host.onEnded()
       throw error
     }
   }
@@ -171,9 +166,11 @@ export class SyncMethod {
       },
       onRefused: (error) => { this.#refused(call, error) }
     })
-    call.onGiveUp = () => {
-      giveUp()
-      this.#opened()
+    call.holder = {
+      giveUp: () => {
+        giveUp()
+        this.#opened()
+      }
     }
   }
 

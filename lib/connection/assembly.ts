@@ -27,13 +27,14 @@ export class Assembly {
   /** Too large, or unwanted: the rest is thrown away as it comes. */
   isDiscarding = false
   readonly #head: Payload
+  readonly #startedAt: number
   #buffer: Uint8Array
   #length = 0
 
   constructor (head: Payload, now: number) {
     this.#head = head
     this.reqID = head.reqID
-    this.lastChunkAt = now
+    this.lastChunkAt = this.#startedAt = now
     this.#buffer = new Uint8Array(head.payload.byteLength)
   }
 
@@ -68,8 +69,13 @@ export class Assembly {
     this.#length = 0
   }
 
-  /** The whole message, with the fields of its first chunk and the end mark of its last. */
-  join (last: Payload): Payload {
+  /** Whether the deadline of the message, which counts from its first chunk, has passed. */
+  isLate (now: number): boolean {
+    return this.#head.deadlineMS !== 0n && now - this.#startedAt >= Number(this.#head.deadlineMS)
+  }
+
+  /** The whole message, with the fields of its first chunk (of the deadline, what is left) and the end mark of its last. */
+  join (last: Payload, now: number): Payload {
     const message = new Payload()
     const head = this.#head
     message.sessionID = head.sessionID
@@ -77,7 +83,7 @@ export class Assembly {
     message.payload = this.#buffer.subarray(0, this.#length)
     message.compression = head.compression
     message.metadata = head.metadata
-    message.deadlineMS = head.deadlineMS
+    if (head.deadlineMS !== 0n) message.deadlineMS = head.deadlineMS - BigInt(Math.floor(now - this.#startedAt))
     message.endStream = last.endStream
     return message
   }

@@ -30,6 +30,8 @@ export interface Role {
   handleOpen (open: Open): void
   handleOpenAck (ack: OpenAck): void
   handleGoAway (goAway: GoAway): void
+  /** What the sessions are told when the connection goes away under them, because of this. */
+  lossOf (error: RpcError): RpcError
   /** A session is over and forgotten. */
   handleReleased (session: Session): void
   /** Something in this package or a sink threw: for the log. The connection is being ended. */
@@ -78,7 +80,8 @@ export class Connection implements SessionOwner, TransportSink {
   readonly #reader: MessageReader
   readonly #batch: Batch
   readonly #backlog: Backlog
-  readonly #places: Places
+  /** Made when the first large message comes: most connections never see one. */
+  #places: Places | undefined
   readonly #sessions = new Map<number, Session>()
 
   constructor (transport: Transport, role: Role, settings: ConnectionSettings, clock: Clock) {
@@ -89,7 +92,6 @@ export class Connection implements SessionOwner, TransportSink {
     this.lastReceivedAt = this.idleSince = this.#controlSpanStart = clock.now()
     this.#batch = new Batch(transport, clock)
     this.#backlog = new Backlog(transport, settings.recvBufferBytes)
-    this.#places = new Places(settings.reassemblyPlaces)
     this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
       maxFrameBytes: settings.maxRecvMsgSize + settings.maxMetadataBytes + FRAME_SLACK_BYTES,
@@ -194,8 +196,8 @@ export class Connection implements SessionOwner, TransportSink {
   }
 
   hold (_session: Session, bytes: number): void { this.#backlog.hold(bytes, () => this.clock.now()) }
-  requestPlace (session: Session): void { this.#places.request(session) }
-  releasePlace (session: Session): void { this.#places.release(session) }
+  requestPlace (session: Session): void { (this.#places ??= new Places(this.settings.reassemblyPlaces)).request(session) }
+  releasePlace (session: Session): void { this.#places?.release(session) }
 
   // --- TransportSink: what the transport reports
 
@@ -298,7 +300,7 @@ export class Connection implements SessionOwner, TransportSink {
 
   #failSessions (): void {
     if (this.#sessions.size === 0) return
-    const reason = this.#error ?? connectionLost('connection closed')
+    const reason = this.#role.lossOf(this.#error ?? connectionLost('connection closed'))
     for (const session of [...this.#sessions.values()]) session.fail(reason)
   }
 

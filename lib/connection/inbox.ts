@@ -2,15 +2,21 @@
  * First in, first out, in constant time and without holes: the queue behind every list of waiting
  * messages in this room. Bounded by whoever fills it (credit, or the connection's backlog).
  */
+/** The array of an inbox that never held anything, as most do: shared, and never pushed to. */
+const NONE: never[] = []
+
 export class Inbox<T> {
-  #items: (T | undefined)[] = []
+  #items: (T | undefined)[] = NONE
   #head = 0
 
   /** How many items wait. */
   get length (): number { return this.#items.length - this.#head }
 
   /** Adds one at the end. */
-  push (item: T): void { this.#items.push(item) }
+  push (item: T): void {
+    if (this.#items === NONE) this.#items = [item]
+    else this.#items.push(item)
+  }
 
   /** The first one, left in place. */
   peek (): T | undefined { return this.#items[this.#head] }
@@ -22,7 +28,7 @@ export class Inbox<T> {
     this.#items[this.#head++] = undefined
     if (this.#head === this.#items.length) {
       // A burst must not leave its capacity behind in an idle session.
-      if (this.#head > 1024) this.#items = []
+      if (this.#head > 1024) this.#items = NONE
       else this.#items.length = 0
       this.#head = 0
     } else if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
@@ -45,7 +51,7 @@ export class Inbox<T> {
   /** Takes out everything. */
   clear (): T[] {
     const items = this.#items.slice(this.#head) as T[]
-    this.#items = []
+    this.#items = NONE
     this.#head = 0
     return items
   }

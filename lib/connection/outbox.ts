@@ -99,6 +99,25 @@ export class Outbox {
   get isEmpty (): boolean { return this.#queue.length === 0 }
 
   /**
+   * Writes one message at once, if nothing stands in its way; otherwise does nothing and answers false. The
+   * path of nearly every message: no options, no promise.
+   */
+  trySend (reqID: number, bytes: Uint8Array): boolean {
+    const owner = this.#owner
+    const { settings } = owner
+    const length = bytes.byteLength
+    if (this.#queue.length > 0 || (settings.compression !== 0 && length >= settings.compressionMinBytes) || !owner.hasRoom()) return false
+    if (this.refusal(bytes, NO_METADATA) !== undefined) return false
+    const cost = this.#cost(reqID, length, false, 0, NO_METADATA, false)
+    if (!this.#fits(length, cost)) return false
+    this.credit.available -= cost
+    this.sentMessages++
+    this.sentBytes += length
+    owner.writePayload(this.sessionID, reqID, bytes, 0, length, false, 0, NO_METADATA, false)
+    return true
+  }
+
+  /**
    * Sends one message. Answers undefined when it was written at once: the bytes may be reused. Otherwise
    * a promise that settles when the last byte was written or never will be; until then do not change
    * the bytes. Never throws: a refused message is a rejected promise (already handled, so that a caller

@@ -47,7 +47,7 @@ export interface SessionSink {
   onPeerClose (close: Close): void
   /** The session is over because of a fault of the peer, the loss of the connection or a forced end. */
   onFail (error: RpcError): void
-  /** A message of the peer was too large or not allowed; the rest of the session lives on (synchronous). */
+  /** A message of the peer was too large or came too late; the rest of the session lives on (synchronous). */
   onBadMessage (reqID: number, error: RpcError): void
 }
 
@@ -99,6 +99,9 @@ export class Session {
   get isSynchronous (): boolean { return this.type === RpcType.Synchronous }
 
   // --- outbound
+
+  /** Writes one message at once, if nothing stands in its way; see Outbox.trySend. */
+  trySend (reqID: number, bytes: Uint8Array): boolean { return canSend(this.#state) && this.outbox.trySend(reqID, bytes) }
 
   /** Sends one message; see Outbox.send. */
   send (bytes: Uint8Array, options?: SendOptions): Promise<void> | undefined {
@@ -293,7 +296,11 @@ export class Session {
       this.#assembly = undefined
       this.#isPlaceKept = true
     } else this.#endAssembly()
-    this.#deliver(assembly.join(last), assembly.hasPlace ? PLACED : assembly.uncredited)
+    const cost = assembly.hasPlace ? PLACED : assembly.uncredited
+    const now = this.#owner.clock.now()
+    if (!this.isSynchronous || !assembly.isLate(now)) return this.#deliver(assembly.join(last, now), cost)
+    this.taken(cost)
+    this.sink.onBadMessage(assembly.reqID, new RpcError(Category.DeadlineExceeded, 'deadline exceeded'))
   }
 
   #deliver (payload: Payload, cost: number): void {

@@ -4,7 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import type { CallContext } from './context.js'
-import { categoryName } from '../errors.js'
+import { Category, categoryName } from '../errors.js'
 import type { RpcError } from '../errors.js'
 import { RpcType } from '../wire/message.js'
 import type { Clock } from '../../types/clock.js'
@@ -45,7 +45,10 @@ export interface CallCounters {
 }
 
 export class Observer implements CallObserver {
-  readonly calls: CallCounters = { started: 0, ended: 0, byCategory: {} }
+  #started = 0
+  #ended = 0
+  /** Ended calls by the number of their category. */
+  readonly #byCategory: number[] = Object.values(Category).map(() => 0)
   readonly #clock: Clock
   readonly #logsCalls: boolean
 
@@ -55,15 +58,22 @@ export class Observer implements CallObserver {
     this.#logsCalls = logsCalls
   }
 
+  /** The figures of now. */
+  get calls (): CallCounters {
+    const byCategory: Record<string, number> = {}
+    this.#byCategory.forEach((count, category) => { if (count > 0) byCategory[categoryName(category)] = count })
+    return { started: this.#started, ended: this.#ended, byCategory }
+  }
+
   callStarted (record: CallRecord): void {
-    this.calls.started++
+    this.#started++
     if (channels.rpcStart.hasSubscribers) channels.rpcStart.publish({ context: record.context })
   }
 
   callEnded (record: CallRecord, error: RpcError | undefined, foreign: unknown): void {
-    const category = error === undefined ? 'OK' : categoryName(error.category)
-    this.calls.ended++
-    this.calls.byCategory[category] = (this.calls.byCategory[category] ?? 0) + 1
+    const category = error === undefined ? Category.OK : error.category
+    this.#ended++
+    this.#byCategory[category] = (this.#byCategory[category] ?? 0) + 1
     const { context } = record
     if (foreign !== undefined) context.log.error({ err: foreign }, 'RPC handler failed')
     const publishes = channels.rpcEnd.hasSubscribers
@@ -72,7 +82,7 @@ export class Observer implements CallObserver {
     const outcome = {
       rpc: kindName(context.type),
       ...namesOf(context),
-      category,
+      category: categoryName(category),
       ...(error === undefined ? {} : { code: error.code }),
       responseTime: this.#clock.now() - record.startedAt,
       received: { messages: record.receivedMessages, bytes: record.receivedBytes },

@@ -5,34 +5,43 @@
 
 /** Somebody who waits to be let in. */
 export interface GateUser {
+  /** The gate's own note; start with 'none'. */
+  gatePlace: 'none' | 'waiting' | 'inside'
   /** Let in. Must not throw. */
   admitted (): void
 }
 
 export class RequestGate {
   readonly #max: number
-  readonly #inside = new Set<GateUser>()
-  readonly #waiting = new Set<GateUser>()
+  #inside = 0
+  /** Made when somebody waits for the first time: most connections never need it. */
+  #waiting: Set<GateUser> | undefined
   #isServing = false
 
   constructor (max: number) { this.#max = max }
 
-  get inside (): number { return this.#inside.size }
-  get waiting (): number { return this.#waiting.size }
+  get inside (): number { return this.#inside }
+  get waiting (): number { return this.#waiting?.size ?? 0 }
 
   enter (user: GateUser): void {
-    if (this.#inside.size >= this.#max || this.#waiting.size > 0) this.#waiting.add(user)
-    else this.#admit(user)
+    if (this.#inside < this.#max && this.waiting === 0) return this.#admit(user)
+    user.gatePlace = 'waiting'
+    this.#waiting ??= new Set()
+    this.#waiting.add(user)
   }
 
   /** Out again, or tired of waiting. Harmless when repeated. */
   leave (user: GateUser): void {
-    this.#waiting.delete(user)
+    const { gatePlace } = user
+    user.gatePlace = 'none'
+    if (gatePlace === 'waiting') this.#waiting?.delete(user)
+    if (gatePlace !== 'inside') return
+    this.#inside--
     // Who leaves while being admitted lets the loop below go on, instead of a deeper one.
-    if (!this.#inside.delete(user) || this.#isServing) return
+    if (this.#isServing || this.#waiting === undefined) return
     this.#isServing = true
     for (const next of this.#waiting) {
-      if (this.#inside.size >= this.#max) break
+      if (this.#inside >= this.#max) break
       this.#waiting.delete(next)
       this.#admit(next)
     }
@@ -40,7 +49,8 @@ export class RequestGate {
   }
 
   #admit (user: GateUser): void {
-    this.#inside.add(user)
+    this.#inside++
+    user.gatePlace = 'inside'
     user.admitted()
   }
 }

@@ -75,7 +75,6 @@ export class ServerConn implements Role, ConnectionView {
   readonly #drainChecks = new Set<() => void>()
   #resolveClosed: () => void = () => {}
   readonly #gate: RequestGate
-  readonly #calls = new Map<Session, Call>()
   readonly #init: ServerConnInit
 
   constructor (init: ServerConnInit) {
@@ -92,7 +91,7 @@ export class ServerConn implements Role, ConnectionView {
   get isDraining (): boolean { return this.#isDraining }
   /** Why the connection ended, when it was not an orderly end. */
   get error (): RpcError | undefined { return this.#error }
-  get sessionCount (): number { return this.#calls.size }
+  get sessionCount (): number { return this.connection.sessionCount }
 
   /** Ends the connection now, without waiting for handlers: their signals abort, their callers get Unavailable. */
   async close (): Promise<void> {
@@ -179,9 +178,13 @@ export class ServerConn implements Role, ConnectionView {
     this.connection.countControlFrame()
   }
 
-  handleReleased (session: Session): void {
-    this.#calls.delete(session)
-    if (this.#calls.size === 0) this.#checkDrains()
+  /** To a handler the loss of its caller is the end of anybody's interest: a cancel. */
+  lossOf (error: RpcError): RpcError {
+    return new RpcError(Category.Canceled, error.message, { code: error.code, cause: error })
+  }
+
+  handleReleased (): void {
+    if (this.connection.sessionCount === 0) this.#checkDrains()
   }
 
   handleFault (error: unknown): void {
@@ -246,7 +249,6 @@ export class ServerConn implements Role, ConnectionView {
     const call = registration.type === RpcType.Synchronous ? new SyncCalls({ ...init, gate: this.#gate }) : new StreamCall(init)
     const sink: SessionSink = call
     const session = connection.createSession({ id, type: registration.type, peerWindow: open.window, peerMaxBytes: open.maxPayloadSize }, sink)
-    this.#calls.set(session, call)
     call.begin(session)
     if (isMinor1 && open.first !== undefined && !session.isClosed) this.#handleFirst(session, open)
   }
@@ -301,24 +303,27 @@ export class ServerConn implements Role, ConnectionView {
     this.connection.sendControl(goAway)
   }
 
+  /** What is behind the sessions: this role gives each a call as its sink. */
+  #calls (): Call[] { return [...this.connection.sessions].map((session) => session.sink as Call) }
+
   #closeIdleSessions (): void {
     const reason = new RpcError(Category.Unavailable, 'server is draining', { code: ErrorCode.CLOSED })
-    for (const call of [...this.#calls.values()]) if (call instanceof SyncCalls) call.drain(reason)
+    for (const call of this.#calls()) if (call instanceof SyncCalls) call.drain(reason)
   }
 
   #forceSessions (reason: RpcError): void {
-    for (const call of [...this.#calls.values()]) call.forceEnd(reason)
+    for (const call of this.#calls()) call.forceEnd(reason)
   }
 
   /** Waits until nothing runs (and a 1.1 client has had its chance to leave), or the signal aborts. */
   async #drain (signal: AbortSignal | undefined): Promise<boolean> {
-    if (signal?.aborted === true) return this.#calls.size === 0
+    if (signal?.aborted === true) return this.connection.sessionCount === 0
     let patience: Timer | undefined
     let resolve = (): void => {}
     const stop = new Promise<void>((_resolve) => { resolve = _resolve })
     const check = (): void => {
       if (!this.connection.isOpen) return resolve()
-      if (this.#calls.size > 0) return
+      if (this.connection.sessionCount > 0) return
       if (this.connection.minor !== 1) return resolve()
       // The client closes by itself after its last call; a moment is enough for one that means to.
       patience ??= this.#init.services.clock.timer(CLIENT_CLOSE_MS, resolve)
@@ -330,7 +335,7 @@ export class ServerConn implements Role, ConnectionView {
     this.#drainChecks.delete(check)
     signal?.removeEventListener('abort', resolve)
     patience?.stop()
-    return this.#calls.size === 0
+    return this.connection.sessionCount === 0
   }
 
   #checkDrains (): void {

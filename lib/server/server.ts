@@ -156,7 +156,7 @@ export class Server {
       bytesSent: sent,
       callsStarted: started,
       callsEnded: ended,
-      callsByCategory: { ...byCategory }
+      callsByCategory: byCategory
     }
   }
 

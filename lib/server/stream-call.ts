@@ -165,12 +165,10 @@ export class StreamCall implements SessionSink, Run, CallRecord {
   }
 
   #send (bytes: Uint8Array, options: MessageOptions | undefined): Promise<void> {
-    const sending = options?.metadata === undefined
-      ? this.#session.send(bytes)
-      : this.#session.send(bytes, { metadata: metadataEntries(options.metadata) })
     this.sentMessages++
     this.sentBytes += bytes.byteLength
-    return sending ?? SENT
+    if (options?.metadata !== undefined) return this.#session.send(bytes, { metadata: metadataEntries(options.metadata) }) ?? SENT
+    return this.#session.trySend(0, bytes) ? SENT : this.#session.send(bytes) ?? SENT
   }
 
   #returned (answer: Uint8Array | void): void {

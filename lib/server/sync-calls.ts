@@ -135,7 +135,12 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
 
   /** @internal a call has its answer. */
   answered (call: UnaryCall, bytes: Uint8Array): Promise<void> | undefined {
-    const metadata = call.context.trailerEntries ?? NO_METADATA
+    const { trailerEntries } = call.context
+    if (trailerEntries === undefined && this.session.trySend(call.reqID, bytes)) {
+      this.#settled(call)
+      return undefined
+    }
+    const metadata = trailerEntries ?? NO_METADATA
     const refusal = this.session.outbox.refusal(bytes, metadata)
     if (refusal !== undefined) throw refusal
     const sending = this.session.send(bytes, { reqID: call.reqID, metadata, force: true })

@@ -43,6 +43,7 @@ export interface UnaryCallOwner {
 
 export class UnaryCall implements Run, GateUser, CallRecord {
   place: Run['place'] = 'none'
+  gatePlace: GateUser['gatePlace'] = 'none'
   readonly reqID: number
   readonly cost: number
   readonly startedAt: number
@@ -136,13 +137,13 @@ export class UnaryCall implements Run, GateUser, CallRecord {
         answer = compose([...services.unaryInterceptors, ...(own ?? [])], innermost)({ context, request, metadata: context.metadata })
       }
       if (answer instanceof Uint8Array) this.#answer(answer)
-      else Promise.resolve(answer).then(this.#answer, this.#threw)
+      else Promise.resolve(answer).then((value) => { this.#answer(value) }, (error: unknown) => { this.#threw(error) })
     } catch (error) {
       this.#threw(error)
     }
   }
 
-  readonly #answer = (answer: unknown): void => {
+  #answer (answer: unknown): void {
     if (this.#isSettled) return this.#returned()
     let sending: Promise<void> | undefined
     try {
@@ -158,7 +159,7 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     this.#told(sending)
   }
 
-  readonly #threw = (thrown: unknown): void => {
+  #threw (thrown: unknown): void {
     if (this.#isSettled) return this.#returned()
     const { error, foreign } = outcomeOf(thrown, this.context)
     this.#settle(error, foreign)
@@ -173,12 +174,14 @@ export class UnaryCall implements Run, GateUser, CallRecord {
 
   /** The peer is being told: the places are free when that is done, or will never be. */
   #told (sending: Promise<void> | undefined): void {
-    const done = (): void => {
-      this.#isTold = true
-      this.#leave()
-    }
-    if (sending === undefined) done()
-    else sending.then(done, done)
+    if (sending === undefined) return this.#done()
+    const done = (): void => { this.#done() }
+    sending.then(done, done)
+  }
+
+  #done (): void {
+    this.#isTold = true
+    this.#leave()
   }
 
   #settle (error: RpcError | undefined, foreign: unknown): void {

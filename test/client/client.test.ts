@@ -5,6 +5,8 @@ import { Client } from '../../lib/client/client.js'
 import { Category, ErrorCode, RpcError } from '../../lib/errors.js'
 import { memoryPair } from '../../lib/transport/memory.js'
 import type { ClientOptions } from '../../types/client-options.js'
+import type { Test } from 'tap'
+import type { ScriptedServer } from '../helpers/scripted-peer.js'
 import { msg, scriptedServer, settle, str, text, until, watch } from '../helpers/scripted-peer.js'
 
 t.test('close', async t => {
@@ -93,8 +95,26 @@ t.test('a stream that was wished for and not yet opened when the connection went
 })
 
 t.test('keepalive', async t => {
+  /** A client that has said hello: it pings once when it has nothing to call yet. */
+  const greeted = async (t: Test, options: ClientOptions = {}): Promise<ScriptedServer> => {
+    const set = scriptedServer(t, options)
+    set.clock.advance(1000)
+    const { id } = await set.peer.expect('ping')
+    set.peer.send(msg.pong(id))
+    await settle()
+    return set
+  }
+
+  await t.test('who has something to call says no hello', async t => {
+    const { client, peer, clock } = scriptedServer(t)
+    watch(client.sync('p', 'S', 'Sync').call(text('x')))
+    await peer.expect('open')
+    clock.advance(5000)
+    await peer.expectSilence()
+  })
+
   await t.test('a silent server is asked, and given up when it does not answer', async t => {
-    const { client, peer, clock } = scriptedServer(t, { keepAliveIntervalMs: 30_000, keepAliveTimeoutMs: 10_000 })
+    const { client, peer, clock } = await greeted(t, { keepAliveIntervalMs: 30_000, keepAliveTimeoutMs: 10_000 })
     clock.advance(29_000)
     await peer.expectSilence()
     clock.advance(1000)
@@ -108,7 +128,7 @@ t.test('keepalive', async t => {
   })
 
   await t.test('anything it says is an answer', async t => {
-    const { client, peer, clock } = scriptedServer(t)
+    const { client, peer, clock } = await greeted(t)
     for (let i = 0; i < 5; i++) {
       clock.advance(30_000)
       const ping = await peer.expect('ping')
@@ -136,7 +156,7 @@ t.test('keepalive', async t => {
 
 t.test('options', async t => {
   for (const [name, value] of Object.entries({ maxRecvMsgSize: 0, windowBytes: 1000, openTimeoutMs: 1.5, minorVersion: 2, keepAliveIntervalMs: -1, compression: 9 })) {
-    t.throws(() => new Client(memoryPair()[0], { [name]: value } as ClientOptions), { name: 'TypeError', code: ErrorCode.OPTION_INVALID }, name)
+    t.throws(() => new Client(memoryPair()[0], { [name]: value }), { name: 'TypeError', code: ErrorCode.OPTION_INVALID }, name)
   }
   const connecting = watch(connect(memoryPair()[0]))
   await until(() => connecting.isSettled)

@@ -17,8 +17,10 @@ t.test('joins chunks with the fields of the first and the end of the last', t =>
   t.ok(assembly.add(head, 10_000))
   t.ok(assembly.add(last, 10_000))
   t.equal(assembly.length, 5003)
-  const whole = assembly.join(last)
-  t.match(whole, { sessionID: 1, reqID: 7, compression: 2, metadata, deadlineMS: 9n, endStream: true, more: false })
+  t.notOk(assembly.isLate(50))
+  t.ok(assembly.isLate(51))
+  const whole = assembly.join(last, 45)
+  t.match(whole, { sessionID: 1, reqID: 7, compression: 2, metadata, deadlineMS: 6n, endStream: true, more: false }, 'of the deadline, what is left')
   t.same(whole.payload, Buffer.concat([bytes(5000, 1), bytes(3, 2)]))
   t.not(whole.payload.buffer, head.payload.buffer, 'a copy')
   t.end()
@@ -30,7 +32,7 @@ t.test('any cut gives the message', t => {
     const chunks = pieces.map((payload, at) => msg.payload({ payload, more: at < pieces.length - 1 }))
     const assembly = new Assembly(chunks[0] as Payload, 0)
     for (const chunk of chunks) if (!assembly.add(chunk, 1 << 20)) return false
-    return Buffer.compare(assembly.join(chunks.at(-1) as Payload).payload, Buffer.concat(pieces)) === 0
+    return Buffer.compare(assembly.join(chunks.at(-1) as Payload, 1e9).payload, Buffer.concat(pieces)) === 0
   }))
   t.end()
 })

@@ -1,8 +1,10 @@
 import t from 'tap'
 import { RequestGate } from '../../lib/server/request-gate.js'
+import type { GateUser } from '../../lib/server/request-gate.js'
 
 class User {
   admissions = 0
+  gatePlace: GateUser['gatePlace'] = 'none'
   readonly whenAdmitted: (user: User) => void
   constructor (whenAdmitted: (user: User) => void = () => {}) { this.whenAdmitted = whenAdmitted }
   admitted (): void {
