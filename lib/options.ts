@@ -11,6 +11,7 @@ export type OptionSpec = { readonly doc: string, readonly unit?: string } & (
   | { readonly kind: 'string', readonly default: string, readonly pattern: RegExp }
   | { readonly kind: 'choice', readonly default: string | number, readonly choices: readonly (string | number)[] }
   | { readonly kind: 'list', readonly default: readonly never[], readonly of: 'function' | 'object' }
+  | { readonly kind: 'guard', readonly default: boolean }
   | { readonly kind: 'origins', readonly default: readonly string[] }
 )
 
@@ -61,6 +62,8 @@ export const PLUGIN_OPTIONS: Table<Omit<RpcPluginOptions, keyof ServerOptions>> 
   path: { kind: 'string', default: '/rpc', pattern: /^\//, doc: 'URL of the WebSocket route, below the prefix of the scope it is registered in.' },
   shutdownTimeoutMs: ms(5000, 0, 'How long `app.close()` may take for RPCs. Those that still run a tenth of it (50 to 500 ms) before are ended, so that every client can still be told. Kept below Fastify\'s `pluginTimeout`, which would make `close()` reject.'),
   allowedOrigins: { kind: 'origins', default: [], doc: 'Origins that browsers may connect from beside the server\'s own, `\'*\'` for all, or a function that decides.' },
+  health: { kind: 'boolean', default: false, doc: 'Whether the health service (`health/Health/Check`) is registered; `app.rpc.health` sets statuses.' },
+  reflection: { kind: 'guard', default: false, doc: 'Whether the reflection service is registered, which tells clients what RPCs there are. A function is asked at every call and says who may look.' },
   decorator: { kind: 'string', default: 'rpc', pattern: /^[A-Za-z_$][\w$]*$/, doc: 'Name of the decorator; another one for a second instance.' }
 }
 
@@ -99,6 +102,8 @@ function complaint (spec: OptionSpec, value: unknown): string | undefined {
       return spec.choices.includes(value as string) ? undefined : `one of ${spec.choices.map((choice) => JSON.stringify(choice)).join(', ')}`
     case 'list':
       return Array.isArray(value) && value.every((item) => item !== null && (spec.of === 'function' ? typeof item === 'function' : typeof item === 'object')) ? undefined : `a list of ${spec.of}s`
+    case 'guard':
+      return typeof value === 'boolean' || typeof value === 'function' ? undefined : 'true, false or a function'
     case 'origins':
       return value === '*' || typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'string')) ? undefined : '\'*\', a list of strings or a function'
   }

@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest,
 import '../types/fastify.js'
 import type { RpcPluginOptions, ServerOptions } from '../types/options.js'
 import { Category, ErrorCode, RpcError } from './errors.js'
+import { Health } from './health.js'
 import { PLUGIN_OPTIONS, SERVER_OPTIONS, resolveOptions } from './options.js'
 import type { Resolved } from './options.js'
 import { originCheck } from './plugin/origin.js'
@@ -16,6 +17,7 @@ import { originRefused, serverRefused, upgradeRequired } from './plugin/refusals
 import { RpcScopes } from './plugin/rpc-scope.js'
 import { shutDown, shutdownBudget, shutdownHook } from './plugin/shutdown.js'
 import { UpgradeDoor, isInjected } from './plugin/upgrades.js'
+import { registerReflection } from './reflection.js'
 import { misuse } from './server/misuse.js'
 import { Server } from './server/server.js'
 import { webSocketTransport } from './transport/websocket.js'
@@ -38,7 +40,9 @@ async function plugin (app: FastifyInstance, given: RpcPluginOptions & RegisterO
   const options = resolveOptions<RpcPluginOptions>({ ...SERVER_OPTIONS, ...PLUGIN_OPTIONS }, own, (message) => misuse(ErrorCode.OPTION_INVALID, message))
   const isAllowedOrigin = originCheck(options.allowedOrigins)
   const server = await Server.create(serverOptions(options, logsCalls(app, own)), { overload: () => overload(app) })
-  const scopes = new RpcScopes(server, app)
+  const health = options.health ? new Health(server) : undefined
+  if (options.reflection !== false) registerReflection(server, options.reflection === true ? undefined : options.reflection)
+  const scopes = new RpcScopes(server, app, health)
   app.decorate(options.decorator, { getter (this: FastifyInstance) { return scopes.of(this) } })
 
   const door = new UpgradeDoor(app.server, () => server.isDraining)

@@ -19,6 +19,7 @@ function values (spec) {
     case 'string': return `matches \`${spec.pattern.source}\``
     case 'choice': return spec.choices.map((choice) => `\`${JSON.stringify(choice)}\``).join(', ')
     case 'list': return `list of ${spec.of}s`
+    case 'guard': return 'true, false, or a function'
     case 'origins': return 'list of strings, or a function'
     default: return spec.kind
   }

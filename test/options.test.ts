@@ -13,6 +13,7 @@ const VALUES: Record<OptionSpec['kind'], { good: (spec: OptionSpec) => unknown[]
   string: { good: (spec) => [spec.default], bad: ['', 5, null] },
   choice: { good: (spec) => spec.kind === 'choice' ? [...spec.choices] : [], bad: ['nonsense', 99, null] },
   list: { good: (spec) => [[], spec.kind === 'list' && spec.of === 'function' ? [() => {}] : [{}]], bad: ['x', [1], [null], {}] },
+  guard: { good: () => [true, false, () => true], bad: ['yes', 1, null] },
   origins: { good: () => [[], ['https://example.org'], () => true], bad: ['x', [1], null] }
 }
 

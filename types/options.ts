@@ -1,6 +1,7 @@
 /** The options of the engine and of the plugin. Defaults, bounds and units: lib/options.ts and docs/options.md. */
 import type { FastifyRequest } from 'fastify'
 import type { Compressor } from './compressor.js'
+import type { HandlerContext } from './handler-context.js'
 import type { StreamServerInterceptor, UnaryServerInterceptor } from './interceptor.js'
 
 /** Options of `new Server(options)`. */
@@ -74,6 +75,10 @@ export interface RpcPluginOptions extends ServerOptions {
    * a function that decides. Requests without an Origin come from no browser and pass.
    */
   allowedOrigins?: '*' | readonly string[] | ((origin: string, request: FastifyRequest) => boolean | Promise<boolean>)
+  /** Whether the health service (`health/Health/Check`) is registered. */
+  health?: boolean
+  /** Whether the reflection service is registered; a function says, at every call, who may look. */
+  reflection?: boolean | ((context: HandlerContext) => boolean | Promise<boolean>)
   /** Name of the decorator; another one for a second instance on the same app. */
   decorator?: string
 }

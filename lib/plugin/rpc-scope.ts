@@ -5,6 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { StreamServerInterceptor, UnaryServerInterceptor } from '../../types/interceptor.js'
 import { ErrorCode } from '../errors.js'
+import type { Health } from '../health.js'
 import type { Handler } from '../server/handlers.js'
 import { misuse } from '../server/misuse.js'
 import type { InterceptorSource, Registry } from '../server/registry.js'
@@ -63,12 +64,15 @@ class ScopeInterceptors implements InterceptorSource {
 export class RpcScope {
   /** The engine itself. */
   readonly server: Server
+  /** The statuses of the health service; undefined unless the option `health` is on. */
+  readonly health: Health | undefined
   readonly #app: FastifyInstance
   readonly #interceptors: ScopeInterceptors
 
   /** @internal made by {@link RpcScopes} */
-  constructor (server: Server, app: FastifyInstance, interceptors: ScopeInterceptors) {
+  constructor (server: Server, app: FastifyInstance, interceptors: ScopeInterceptors, health: Health | undefined) {
     this.server = server
+    this.health = health
     this.#app = app
     this.#interceptors = interceptors
   }
@@ -126,12 +130,14 @@ export class RpcScope {
 export class RpcScopes {
   readonly #server: Server
   readonly #root: FastifyInstance
+  readonly #health: Health | undefined
   readonly #edition: Edition = { number: 0 }
   readonly #scopes = new WeakMap<FastifyInstance, { scope: RpcScope, interceptors: ScopeInterceptors }>()
 
   /** @param root the scope that the plugin decorates. */
-  constructor (server: Server, root: FastifyInstance) {
+  constructor (server: Server, root: FastifyInstance, health?: Health) {
     this.#server = server
+    this.#health = health
     this.#root = root
   }
 
@@ -144,7 +150,7 @@ export class RpcScopes {
     // A child scope of Fastify has its parent as prototype; that is how decorators are inherited.
     const parent = app === this.#root ? undefined : this.#find(Object.getPrototypeOf(app) as FastifyInstance)
     const interceptors = new ScopeInterceptors(parent?.interceptors, this.#edition)
-    found = { scope: new RpcScope(this.#server, app, interceptors), interceptors }
+    found = { scope: new RpcScope(this.#server, app, interceptors, this.#health), interceptors }
     this.#scopes.set(app, found)
     return found
   }
