@@ -23,7 +23,6 @@ import { ScriptedPeer, attach, frameOf, msg, names, scriptedClient, settle, str,
 
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => { unhandled.push(reason) })
-t.teardown(() => { t.same(unhandled, [], 'no rejection was left alone') })
 
 /** Notes what the engine complains of. */
 function loggerOf (complaints: unknown[]): Logger {
@@ -484,4 +483,9 @@ t.test('any bytes', async t => {
     }), { numRuns: 500 })
     t.ok(ended > 50, `${ended} were found out`)
   })
+})
+
+t.test('no rejection was left alone', async t => {
+  await settle()
+  t.same(unhandled, [])
 })

@@ -86,7 +86,7 @@ t.test('a handler ends with', async t => {
     ['an RpcError', async () => { throw new RpcError(Category.NotFound, 'no such row', { metadata: { row: '7' } }) }, Category.NotFound, 'no such row'],
     ['a foreign error', async () => { throw new Error('secret') }, Category.Internal, /^internal error$/],
     ['a throw before anything was awaited', () => { throw new Error('secret') }, Category.Internal, /^internal error$/],
-    ['a throw of nothing', async () => { throw undefined }, Category.Internal, /^internal error$/] // eslint-disable-line @typescript-eslint/only-throw-error
+    ['a throw of nothing', async () => { throw undefined }, Category.Internal, /^internal error$/] // eslint-disable-line no-throw-literal, @typescript-eslint/only-throw-error
   ]
   for (const [what, biDir, errCode, error] of cases) {
     await t.test(what, async t => {

@@ -75,8 +75,8 @@ t.test('1.1', async t => {
   await t.test('what a handler may do wrong is a failure of its request alone', async t => {
     const wrong: Record<string, () => Uint8Array | Promise<Uint8Array>> = {
       throws: () => { throw new Error('at once') },
-      'throws nothing': () => { throw undefined }, // eslint-disable-line @typescript-eslint/only-throw-error
-      'rejects with nothing': () => Promise.reject(undefined),  
+      'throws nothing': () => { throw undefined }, // eslint-disable-line no-throw-literal, @typescript-eslint/only-throw-error
+      'rejects with nothing': () => Promise.reject(undefined), // eslint-disable-line prefer-promise-reject-errors
       'answers nothing': () => undefined as unknown as Uint8Array,
       'answers text': () => 'text' as unknown as Uint8Array,
       'resolves with text': () => Promise.resolve('text' as unknown as Uint8Array),
