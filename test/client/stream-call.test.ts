@@ -272,6 +272,18 @@ t.test('the caller gives up', async t => {
     t.match(await stream.ended, { category: Category.DeadlineExceeded })
   })
 
+  await t.test('or not at all, when it has ended before: the timer is gone, and the listener', async t => {
+    const controller = new AbortController()
+    const { peer, stream, clock } = await openBiDir(t, { call: { timeoutMs: 1500, signal: controller.signal } })
+    t.equal(clock.pendingTimers, 2)
+    peer.send(msg.close())
+    await stream.ended
+    t.equal(clock.pendingTimers, 1, 'but the sweep')
+    controller.abort()
+    await peer.expectSilence()
+    t.equal(stream.err, undefined)
+  })
+
   await t.test('never, with a timeout of Infinity', async t => {
     const { open, clock } = await openBiDir(t, { call: { timeoutMs: Infinity } })
     t.equal(open.deadlineMS, 0n)

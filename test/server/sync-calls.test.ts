@@ -387,6 +387,23 @@ t.test('1.1', async t => {
       await peer.expect('payload', { reqID: 2 })
     })
 
+    await t.test('also when that answer is a failure', async t => {
+      const { peer, order, running, answer } = await setUp(t, { maxRequestsPerConnection: 2, open: { window: 1 << 20 } })
+      peer.send(request(1), request(2), request(3))
+      await until(() => running.size === 2)
+      peer.transport.pause()
+      running.get('r1')?.answer(new Uint8Array(400_000))
+      await settle()
+      // Behind an answer that finds no room; the handler itself is done.
+      peer.send(msg.cancel({ reqID: 2 }))
+      await settle()
+      answer('r2')
+      await settle()
+      t.same(order, ['r1', 'r2'])
+      peer.transport.resume()
+      await until(() => order.length === 3)
+    })
+
     await t.test('failures of a peer that does not read are bounded as well', async t => {
       const { peer, clock, conn } = await setUp(t, { maxRequestsPerConnection: 10, windowBytes: 128 * 1024 })
       peer.transport.pause()
