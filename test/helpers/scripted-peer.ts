@@ -20,14 +20,18 @@ import type { ServerOptions } from '../../types/options.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 import { FakeClock } from './fake-clock.js'
 
-/** Turns of the event loop after which nothing more is expected to come. */
-const PATIENCE_TURNS = 2000
+/** Turns of the event loop after which nothing more is expected to come: quick ones at first, then such of a millisecond, for threads and sockets. */
+const QUICK_TURNS = 2000
+const PATIENCE_TURNS = QUICK_TURNS + 5000
 
 export const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 export const str = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 /** One turn of the event loop, with everything that was queued before. */
 export const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
+/** The next turn of somebody who has waited for so many. */
+const patientTurn = (waited: number): Promise<void> => waited < QUICK_TURNS ? turn() : new Promise((resolve) => { setTimeout(resolve, 1) })
 
 /** Enough turns for everything that is under way in memory. */
 export async function settle (turns = 20): Promise<void> {
@@ -38,7 +42,7 @@ export async function settle (turns = 20): Promise<void> {
 export async function until (check: () => boolean, what = 'the condition'): Promise<void> {
   for (let i = 0; i < PATIENCE_TURNS; i++) {
     if (check()) return
-    await turn()
+    await patientTurn(i)
   }
   throw new Error(`${what} did not come true`)
 }
@@ -169,7 +173,7 @@ export class ScriptedPeer implements TransportSink {
         if (![...this.ignored].some((name) => TYPES[name] === message.type)) return message
       }
       if (this.isClosed) break
-      await turn()
+      await patientTurn(turns)
     }
     throw new Error(this.isClosed ? `a message was expected, the connection ended: ${this.closeError?.message ?? 'in good order'}` : 'a message was expected, none came')
   }
