@@ -362,7 +362,11 @@ export class Connection implements SessionOwner, TransportSink {
     const session = this.#find(cancel.sessionID)
     if (session === undefined) return
     this.countControlFrame()
-    session.handleCancel(cancel.reqID)
+    try {
+      session.handleCancel(cancel.reqID)
+    } catch (error) {
+      this.#handleSessionError(session, error)
+    }
   }
 
   #handleClose (close: Close): void {

@@ -47,7 +47,7 @@ export interface SessionSink {
   onPeerClose (close: Close): void
   /** The session is over because of a fault of the peer, the loss of the connection or a forced end. */
   onFail (error: RpcError): void
-  /** A message of the peer was too large or came too late; the rest of the session lives on (synchronous). */
+  /** A message of the peer was too large, came too late or never wholly; the rest of the session lives on (synchronous). */
   onBadMessage (reqID: number, error: RpcError): void
 }
 
@@ -206,7 +206,13 @@ export class Session {
   }
 
   handleCancel (reqID: number): void {
-    if (this.#assembly !== undefined && (reqID === 0 || this.#assembly.reqID === reqID)) this.#dropAssembly(this.#assembly)
+    const assembly = this.#assembly
+    if (assembly !== undefined && (reqID === 0 || assembly.reqID === reqID)) {
+      const isAnswered = assembly.isDiscarding
+      this.#dropAssembly(assembly)
+      // A request of which only a part has come gets its one answer like any other.
+      if (reqID !== 0 && this.isSynchronous && !isAnswered) return this.sink.onBadMessage(reqID, new RpcError(Category.Canceled, 'canceled by the client'))
+    }
     this.sink.onCancel(reqID)
   }
 

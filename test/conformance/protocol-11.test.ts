@@ -493,6 +493,23 @@ t.test('4. Outcomes per request', async t => {
     await peer.expectSilence()
   })
 
+  await t.test('Cancel of one request: its answer is code 1, also of one that has not wholly come; answered ones are ignored', async t => {
+    const { peer } = await served(t, 'sync', { sync: (_context, request) => str(request) === 'wait' ? new Promise(() => {}) : request })
+    peer.send(msg.payload({ reqID: 1, payload: text('wait') }), msg.payload({ reqID: 2, payload: text('x') }), msg.payload({ reqID: 3, payload: new Uint8Array(5000), more: true }))
+    await peer.expect('payload', { reqID: 2, errCode: 0 })
+    peer.send(...[1, 2, 3, 4].map((reqID) => msg.cancel({ reqID })))
+    await peer.expect('payload', { reqID: 1, errCode: Category.Canceled })
+    await peer.expect('payload', { reqID: 3, errCode: Category.Canceled })
+    await peer.expectSilence()
+  })
+
+  await t.test('Cancel of 0: no request is answered, one Close of code 1', async t => {
+    const { peer } = await served(t, 'sync', { sync: () => new Promise(() => {}) })
+    peer.send(msg.payload({ reqID: 1 }), msg.payload({ reqID: 2, payload: new Uint8Array(5000), more: true }), msg.cancel())
+    await peer.expect('close', { errCode: Category.Canceled })
+    await peer.expectSilence()
+  })
+
   await t.test('ErrCode on a stream is an error of the session, from either side', async t => {
     const { peer } = await served(t, 'biDir')
     peer.send(msg.payload({ payload: text('x'), errCode: 5 }))

@@ -225,11 +225,22 @@ t.test('1.1', async t => {
       t.equal(conn.sessionCount, 0)
     })
 
-    await t.test('of a request whose chunks were coming: it is forgotten, the number free', async t => {
-      const { peer, running } = await setUp(t)
-      peer.send(msg.payload({ reqID: 1, payload: new Uint8Array(5000), more: true }), msg.cancel({ reqID: 1 }), request(1, 'again'))
+    await t.test('of a request whose chunks were coming: it is answered like any other, the number free', async t => {
+      const { peer, running, order } = await setUp(t)
+      peer.send(msg.payload({ reqID: 1, payload: new Uint8Array(5000), more: true }), msg.cancel({ reqID: 1 }))
+      await peer.expect('payload', { reqID: 1, errCode: Category.Canceled })
+      peer.send(msg.cancel({ reqID: 1 }), request(1, 'again'))
       await until(() => running.has('again'))
+      t.same(order, ['again'])
       await peer.expectSilence()
+    })
+
+    await t.test('of chunks under a number that is in use is an error of the session', async t => {
+      const { peer } = await setUp(t)
+      peer.send(request(1), msg.payload({ reqID: 1, payload: new Uint8Array(5000), more: true }), msg.cancel({ reqID: 1 }))
+      await peer.expect('close', { errCode: Category.InvalidArgument })
+      peer.send(msg.ping(1))
+      await peer.expect('pong')
     })
   })
 
