@@ -5,6 +5,7 @@
 import type { Connection, Role } from '../connection/connection.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
+import { IdMap } from '../id-map.js'
 import { Metadata } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/outbox.js'
@@ -62,7 +63,7 @@ export class OpenRole implements Role {
   #connection!: Connection
   #lastOpenID = 0
   #packing: 'unasked' | 'asked' | 'settled'
-  readonly #pending = new Map<number, PendingOpen>()
+  readonly #pending = new IdMap<PendingOpen>()
   /** While packing is being agreed nothing may follow the first Open. */
   #held: HeldOpen[] = []
   readonly #settings: OpenSettings
@@ -144,7 +145,7 @@ export class OpenRole implements Role {
 
   handleClosed (error: RpcError | undefined): void {
     const reason = this.#lost = error ?? this.goAway ?? new RpcError(Category.Unavailable, 'connection closed', { code: ErrorCode.CONNECTION_LOST })
-    const openers = [...this.#pending.values()].filter((pending) => !pending.isAbandoned).map((pending) => pending.opener)
+    const openers = this.#pending.values().filter((pending) => !pending.isAbandoned).map((pending) => pending.opener)
     this.#pending.clear()
     for (const opener of openers) opener.onRefused(reason)
     this.#refuseHeld(reason)

@@ -5,6 +5,7 @@
 import type { DecompressSettings } from '../call/decompress.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, RpcError, categoryFromCode } from '../errors.js'
+import { IdMap } from '../id-map.js'
 import type { Close, Payload } from '../wire/message.js'
 import { sessionClosed } from './call-errors.js'
 import type { CallHolder, PendingCall } from './pending-call.js'
@@ -14,7 +15,7 @@ export const FIRST_REQ_ID = 1
 const MAX_REQ_ID = 0xffffffff
 
 export class SharedSession implements SessionSink, CallHolder {
-  readonly #pending = new Map<number, PendingCall>()
+  readonly #pending = new IdMap<PendingCall>()
   readonly #settings: DecompressSettings
   readonly #onClosed: (session: SharedSession) => void
   #session!: Session
@@ -97,7 +98,7 @@ export class SharedSession implements SessionSink, CallHolder {
 
   #failAll (error: RpcError): void {
     this.#onClosed(this)
-    const calls = [...this.#pending.values()]
+    const calls = this.#pending.values()
     this.#pending.clear()
     for (const call of calls) call.fail(error)
   }

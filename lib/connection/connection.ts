@@ -7,6 +7,7 @@
  *   open --close()/fail()/peer--> closing --transport ended--> closed
  */
 import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import { IdMap } from '../id-map.js'
 import type { MetadataEntry } from '../metadata.js'
 import { MessageReader } from '../wire/message-reader.js'
 import { GoAway, MsgType, PROTOCOL_MAJOR, PROTOCOL_MINOR, Pong } from '../wire/message.js'
@@ -82,7 +83,7 @@ export class Connection implements SessionOwner, TransportSink {
   readonly #backlog: Backlog
   /** Made when the first large message comes: most connections never see one. */
   #places: Places | undefined
-  readonly #sessions = new Map<number, Session>()
+  readonly #sessions = new IdMap<Session>()
 
   constructor (transport: Transport, role: Role, settings: ConnectionSettings, clock: Clock) {
     this.#transport = transport
@@ -301,7 +302,7 @@ export class Connection implements SessionOwner, TransportSink {
   #failSessions (): void {
     if (this.#sessions.size === 0) return
     const reason = this.#role.lossOf(this.#error ?? connectionLost('connection closed'))
-    for (const session of [...this.#sessions.values()]) session.fail(reason)
+    for (const session of this.#sessions.values()) session.fail(reason)
   }
 
   #closeLargestHolder (): void {

@@ -8,6 +8,7 @@ import { Inbox } from '../connection/inbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ProtocolError } from '../errors.js'
 import type { RpcError } from '../errors.js'
+import { IdMap } from '../id-map.js'
 import { NO_METADATA } from '../metadata.js'
 import type { Close, Payload } from '../wire/message.js'
 import type { Timer } from '../../types/clock.js'
@@ -42,7 +43,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   readonly services: CallServices
   readonly gate: RequestGate
   readonly #isMinor1: boolean
-  readonly #unanswered = new Map<number, UnaryCall>()
+  readonly #unanswered = new IdMap<UnaryCall>()
   /** 1.0 only: requests behind the one that runs. */
   readonly #waiting = new Inbox<UnaryCall>()
   readonly #deadlineAt: number | undefined
@@ -195,7 +196,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
 
   #sessionDeadline (): void {
     const reason = deadlineExceeded()
-    if (this.#isMinor1) for (const call of [...this.#unanswered.values()]) call.giveUp(reason)
+    if (this.#isMinor1) for (const call of this.#unanswered.values()) call.giveUp(reason)
     this.#end(reason, reason)
   }
 
@@ -205,14 +206,14 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
       // Whatever was started gets its answer before the Close (a request unanswered at a Close was never started).
       // Answers that still wait for credit are cut: the Close must not wait with them.
       for (const reqID of this.session.outbox.dropContent(reason)) this.#sendFailure(reqID, reason).catch(noop)
-      for (const call of [...this.#unanswered.values()]) if (call.isStarted) call.giveUp(reason)
+      for (const call of this.#unanswered.values()) if (call.isStarted) call.giveUp(reason)
       this.session.closeAfterAll(closeWith, NO_METADATA)
     } else this.session.close(closeWith, closeWith.metadata.toEntries())
     this.#abandonAll(reason)
   }
 
   #abandonAll (reason: RpcError): void {
-    const calls = [...this.#unanswered.values()]
+    const calls = this.#unanswered.values()
     this.#unanswered.clear()
     this.#waiting.clear()
     for (const call of calls) call.abandon(reason)
