@@ -14,4 +14,6 @@ export interface Logger {
   trace: LogFunction
   /** A logger that adds these fields to every line. */
   child (bindings: Record<string, unknown>): Logger
+  /** Whether lines of this level go anywhere; without it they are taken to. */
+  isLevelEnabled?: (level: string) => boolean
 }

@@ -9,7 +9,7 @@ import type { RpcError } from '../errors.js'
 import { RpcType } from '../wire/message.js'
 import type { Clock } from '../../types/clock.js'
 import type { CallObserver, CallRecord } from './services.js'
-import { silentLogger } from './silent-logger.js'
+import { logsInfo } from './silent-logger.js'
 
 /** Names of the channels; docs/observability.md says what their messages hold. */
 export const CHANNELS = {
@@ -77,7 +77,7 @@ export class Observer implements CallObserver {
     const { context } = record
     if (foreign !== undefined) context.log.error({ err: foreign }, 'RPC handler failed')
     const publishes = channels.rpcEnd.hasSubscribers
-    const logs = this.#logsCalls && context.sessionLog !== silentLogger
+    const logs = this.#logsCalls && logsInfo(context.sessionLog)
     if (!publishes && !logs) return
     const outcome = {
       rpc: kindName(context.type),

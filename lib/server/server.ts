@@ -26,7 +26,7 @@ import { RunPool } from './run-pool.js'
 import { ServerConn } from './server-conn.js'
 import { Observer } from './observer.js'
 import type { CallServices } from './services.js'
-import { silentLogger } from './silent-logger.js'
+import { recognized, silentLogger } from './silent-logger.js'
 
 /** How often everything that depends on time is looked after, milliseconds. One timer for all connections. */
 const SWEEP_MS = 1000
@@ -197,7 +197,7 @@ export class Server {
       services: this.#services,
       settings: this.#settings,
       request,
-      log,
+      log: recognized(log),
       packing: this.options.packing,
       maxSessions: this.options.maxSessionsPerConnection,
       maxRequests: this.options.maxRequestsPerConnection,
