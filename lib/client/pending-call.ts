@@ -36,6 +36,8 @@ export class PendingCall {
   holder: CallHolder | undefined
   /** The holder's note: the ReqID on its session. */
   reqID = 0
+  /** The holder's note: whether some of the request still waits to be written. */
+  isSending = false
   #isSettled = false
   #timer: Timer | undefined
   #signal: AbortSignal | undefined

@@ -43,7 +43,9 @@ export class SharedSession implements SessionSink, CallHolder {
     if (call.isPlain && this.#session.trySend(reqID, call.request)) return
     const options = call.isPlain ? { reqID, force: true } : { reqID, force: true, metadata: call.metadata, deadlineAt: call.deadlineAt }
     const sending = this.#session.send(call.request, options)
-    sending?.catch((error: unknown) => {
+    if (sending === undefined) return
+    call.isSending = true
+    sending.then(() => { call.isSending = false }, (error: unknown) => {
       if (this.#pending.delete(reqID)) call.fail(RpcError.from(error))
     })
   }
@@ -56,7 +58,7 @@ export class SharedSession implements SessionSink, CallHolder {
     if (call === undefined) return
     this.#pending.delete(reqID)
     // Almost never: the answer came before the request was whole.
-    if (!this.#session.outbox.isEmpty) this.#stopSending(reqID, 'begun', sessionClosed())
+    if (call.isSending) this.#stopSending(reqID, 'begun', sessionClosed())
     call.answer(message, this.#settings)
   }
 

@@ -15,6 +15,7 @@ import type { Clock } from '../../types/clock.js'
 import { FRAME_COST_OVERHEAD } from './flow-control.js'
 import type { SendCredit } from './flow-control.js'
 import { Inbox } from './inbox.js'
+import { Outgoing, weightOf } from './outgoing.js'
 import type { ConnectionSettings } from './settings.js'
 
 /** The most content one chunk carries. */
@@ -48,24 +49,6 @@ export interface SendOptions {
   readonly deadlineAt?: number | undefined
   /** Whether the message must be taken however much waits (answers: one for each running request). */
   readonly force?: boolean
-}
-
-interface Outgoing {
-  reqID: number
-  bytes: Uint8Array
-  offset: number
-  endStream: boolean
-  compression: number
-  metadata: readonly MetadataEntry[]
-  /** What it counts against the bound on what waits: its bytes before compression, and what a queued message takes beside them. */
-  weight: number
-  deadlineAt: number | undefined
-  /** Set instead of content: this request failed. */
-  failure: RpcError | undefined
-  /** False while its compression runs. */
-  ready: boolean
-  sent: () => void
-  failed: (error: Error) => void
 }
 
 const noop = (): void => {}
@@ -142,7 +125,7 @@ export class Outbox {
     if (!force && this.#queue.length > 0 && this.#queuedWeight + weightOf(bytes) > settings.sendBufferBytes) {
       return rejected(new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL }))
     }
-    return this.#enqueue(bytes, compressible, { reqID, endStream, metadata, deadlineAt })
+    return this.#enqueue(new Outgoing(bytes, reqID, endStream, metadata, deadlineAt), compressible)
   }
 
   /**
@@ -152,7 +135,7 @@ export class Outbox {
   sendFailure (reqID: number, failure: RpcError): Promise<void> {
     const entries = failure.metadata.toEntries()
     const metadata = this.metadataRefusal(entries) === undefined ? entries : NO_METADATA
-    return this.#enqueue(NO_BYTES, false, { reqID, endStream: false, metadata, deadlineAt: undefined, failure })
+    return this.#enqueue(new Outgoing(NO_BYTES, reqID, false, metadata, undefined, failure), false)
   }
 
   /** Why these bytes and metadata cannot be sent; undefined when they can. */
@@ -246,15 +229,16 @@ export class Outbox {
     return dropped
   }
 
-  #enqueue (bytes: Uint8Array, compressible: boolean, options: { reqID: number, endStream: boolean, metadata: readonly MetadataEntry[], deadlineAt: number | undefined, failure?: RpcError }): Promise<void> {
+  #enqueue (outgoing: Outgoing, compressible: boolean): Promise<void> {
     if (this.#closed !== undefined) return rejected(this.#closed)
     const promise = new Promise<void>((resolve, reject) => {
-      const outgoing: Outgoing = { ...options, bytes, offset: 0, compression: 0, weight: weightOf(bytes), failure: options.failure, ready: true, sent: resolve, failed: reject }
-      this.#queue.push(outgoing)
-      this.#queuedWeight += outgoing.weight
-      if (compressible) this.#compress(outgoing)
+      outgoing.sent = resolve
+      outgoing.failed = reject
     })
     promise.catch(noop)
+    this.#queue.push(outgoing)
+    this.#queuedWeight += outgoing.weight
+    if (compressible) this.#compress(outgoing)
     this.#schedule()
     return promise
   }
@@ -374,9 +358,6 @@ const MAX_ERROR_CHARACTERS = 1024
 export function errorText (error: RpcError): string {
   return error.message.length > MAX_ERROR_CHARACTERS ? error.message.slice(0, MAX_ERROR_CHARACTERS) : error.message
 }
-
-/** What one message counts against the bound on what waits. */
-function weightOf (bytes: Uint8Array): number { return bytes.byteLength + FRAME_COST_OVERHEAD }
 
 /** The bytes that metadata take on the wire. */
 export function encodedMetadataBytes (metadata: readonly MetadataEntry[]): number { return sizeOfList(METADATA_ENTRY, metadata) }
