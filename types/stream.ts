@@ -4,7 +4,10 @@ import type { Metadata, MetadataInit } from '../lib/metadata.js'
 
 /** One message with what stood beside its bytes. */
 export interface ReceivedMessage {
-  /** The bytes; they are the receiver's and are never written to again by this package. */
+  /**
+   * The bytes; they are the receiver's and are never written to again by this package. Often a view of a larger chunk of
+   * what arrived (up to 64 KiB): take a `slice()` to keep a few bytes for long, or to transfer the buffer elsewhere.
+   */
   readonly payload: Uint8Array
   /** Metadata of this message alone. */
   readonly metadata: Metadata

@@ -3,6 +3,7 @@
  * somebody iterates; what is taken is credited back to the peer; bytes are decompressed when they are
  * read, inside the reader's own loop, so that the limit holds where the bytes appear.
  */
+import type { Clock } from '../../types/clock.js'
 import type { ReceivedMessage } from '../../types/stream.js'
 import { Inbox } from '../connection/inbox.js'
 import { RpcError } from '../errors.js'
@@ -26,9 +27,13 @@ export class ReceiveHalf {
   /** Messages that nobody took yet, with their costs. */
   readonly #queue = new Inbox<Payload>()
   readonly #costs = new Inbox<number>()
+  /** How many of the last ones may still be views of a chunk; until the end of the turn. */
+  #attached = 0
+  #isDetachScheduled = false
   readonly #settings: DecompressSettings
   readonly #taken: (cost: number) => void
   readonly #onCorrupt: (error: RpcError) => void
+  readonly #clock: Clock
   #isEnded = false
   #error: RpcError | undefined
   #waiter: Waiter | undefined
@@ -38,10 +43,11 @@ export class ReceiveHalf {
    * @param taken told what a message had cost when somebody takes it.
    * @param onCorrupt told when a payload cannot be decompressed: the stream cannot go on.
    */
-  constructor (taken: (cost: number) => void, settings: DecompressSettings, onCorrupt: (error: RpcError) => void) {
+  constructor (taken: (cost: number) => void, settings: DecompressSettings, onCorrupt: (error: RpcError) => void, clock: Clock) {
     this.#taken = taken
     this.#settings = settings
     this.#onCorrupt = onCorrupt
+    this.#clock = clock
   }
 
   /** Why it ended, once it has; undefined after a good end. */
@@ -53,13 +59,27 @@ export class ReceiveHalf {
     if (this.#isEnded) return this.#taken(cost)
     const waiter = this.#waiter
     if (waiter === undefined) {
-      this.#queue.push(detached(message))
+      this.#queue.push(message)
       this.#costs.push(cost)
-      return
+      return this.#detachLater()
     }
     this.#waiter = undefined
     this.#taken(cost)
     waiter.take(message)
+  }
+
+  /** A reader that keeps up takes messages within the turn in which they came; only those it leaves need memory of their own. */
+  #detachLater (): void {
+    this.#attached++
+    if (this.#isDetachScheduled) return
+    this.#isDetachScheduled = true
+    this.#clock.endOfTurn(this.#detach)
+  }
+
+  readonly #detach = (): void => {
+    this.#isDetachScheduled = false
+    for (const message of this.#queue.last(this.#attached)) detached(message)
+    this.#attached = 0
   }
 
   /** Nothing more will come: after what waits, iteration ends, or throws the error. */

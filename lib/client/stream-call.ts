@@ -74,7 +74,7 @@ export class StreamCall implements SessionSink, Opener {
   constructor (host: StreamHost, type: RpcType) {
     this.#host = host
     this.#type = type
-    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) })
+    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) }, host.clock)
     this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
     host.onStarted()
   }

@@ -20,6 +20,11 @@ import { Inbox } from './inbox.js'
 /** No payload is begun while this much stands unsent. */
 export const MAX_UNSENT_BYTES = 128 * 1024
 
+/** A turn that says more than this is handed over in pieces, so that the peer need not wait for its end. One size of the pool. */
+const PIECE_BYTES = 64 * 1024
+/** More than a Payload frame has beside content and metadata. */
+const FRAME_SLACK_BYTES = 128
+
 /** Something that takes turns at writing. */
 export interface TurnTaker {
   /** Writes at most one chunk; true when it wants another turn. */
@@ -77,10 +82,10 @@ export class Batch {
   writePayload (sessionID: number, reqID: number, bytes: Uint8Array, start: number, end: number, endStream: boolean,
     compression: number, metadata: readonly MetadataEntry[], more: boolean): void {
     if (this.#isClosed) return
+    if (this.#writer.position + end - start + FRAME_SLACK_BYTES > PIECE_BYTES) this.#handOver()
     if (this.#isPacking) this.#writePacked((writer) => { writePayload(writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more) })
     else writePayload(this.#writer, sessionID, reqID, bytes, start, end, endStream, compression, metadata, more)
-    // A turn that says much is handed over in pieces, so that the peer need not wait for its end.
-    if (this.#writer.position >= MAX_UNSENT_BYTES / 2) this.#handOver()
+    if (this.#writer.position >= PIECE_BYTES) this.#handOver()
     else this.#wrote()
   }
 

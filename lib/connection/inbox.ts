@@ -21,6 +21,11 @@ export class Inbox<T> {
   /** The first one, left in place. */
   peek (): T | undefined { return this.#items[this.#head] }
 
+  /** Up to this many of those that came last, left in place. */
+  last (count: number): T[] {
+    return this.#items.slice(Math.max(this.#head, this.#items.length - count)) as T[]
+  }
+
   /** Takes the first one out. */
   shift (): T | undefined {
     if (this.#head === this.#items.length) return undefined

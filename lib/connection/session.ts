@@ -23,6 +23,8 @@ import { SessionState, canReceive, canSend, nextSessionState } from './session-s
 export interface SessionOwner extends OutboxOwner {
   /** What the windows of the sessions may grow by. */
   readonly growth: GrowthBudget
+  /** Clock milliseconds when bytes last arrived. */
+  readonly lastReceivedAt: number
   /** Sends a message that never waits behind payloads. */
   sendControl (message: SendableMessage): void
   /** The session is over: forget it. */
@@ -95,6 +97,8 @@ export class Session {
   get assembly (): Assembly | undefined { return this.#assembly }
   /** Credit the peer has left. */
   get peerCredit (): number { return this.#credit.outstanding }
+  /** When what is being handled arrived, clock milliseconds: one look at the clock for all that came together. */
+  get receivedAt (): number { return this.#owner.lastReceivedAt }
   /** Whether one request at a time is answered by one answer each. */
   get isSynchronous (): boolean { return this.type === RpcType.Synchronous }
 

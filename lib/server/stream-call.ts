@@ -66,7 +66,7 @@ export class StreamCall implements SessionSink, Run, CallRecord {
   begin (session: Session): void {
     const { services, registration, isMinor1 } = this.#init
     this.#session = session
-    this.#receive = new ReceiveHalf((cost) => { session.taken(cost) }, services.decompress, (error) => { this.end(error) })
+    this.#receive = new ReceiveHalf((cost) => { session.taken(cost) }, services.decompress, (error) => { this.end(error) }, services.clock)
     services.observer.callStarted(this)
     // A 1.0 client sends no request with a Recv.
     if (registration.type === RpcType.Recv && !isMinor1) {

@@ -37,7 +37,7 @@ export class BiDirStream extends HandlerStream {
   /**
    * Messages of the client in order. After a cancel (or deadline, or a lost connection) what was buffered
    * is still yielded, then the iteration throws the reason. Leaving the loop early leaves the rest to the
-   * next call of `recv`. The bytes are the handler's own.
+   * next call of `recv`. The bytes are the handler's own; see {@link ReceivedMessage} on keeping them.
    */
   recv (): AsyncIterableIterator<Uint8Array> { return this.io.recv() }
 

@@ -70,14 +70,14 @@ export class UnaryCall implements Run, GateUser, CallRecord {
     this.reqID = message.reqID
     this.cost = cost
     this.receivedBytes = message.payload.byteLength
-    this.startedAt = owner.services.clock.now()
+    this.startedAt = owner.session.receivedAt
   }
 
   /** Begins: sets the deadline and waits for a place. @param sessionDeadlineAt clock milliseconds; the earlier deadline counts. */
   arrive (sessionDeadlineAt: number | undefined): void {
     const { services, context, gate } = this.#owner
     const ms = deadlineIn(this.#message.deadlineMS, services.maxDeadlineMs)
-    const sessionMs = sessionDeadlineAt === undefined ? undefined : sessionDeadlineAt - this.startedAt
+    const sessionMs = sessionDeadlineAt === undefined ? undefined : sessionDeadlineAt - services.clock.now()
     const shown = ms === undefined || (sessionMs !== undefined && sessionMs < ms) ? sessionMs : ms
     this.context = new CallContext(context, this.reqID, this.#message.metadata ?? NO_METADATA, shown === undefined ? undefined : Date.now() + shown)
     services.observer.callStarted(this)

@@ -34,6 +34,8 @@ export class ByteWriter {
   view: DataView = NO_VIEW
   /** Where the next byte goes: how many are written. Whoever stores bytes moves it; lowering it unwrites. */
   position = 0
+  /** How much was written the last time: the next time will want about as much. */
+  #expected = 0
   readonly #allocator: ByteAllocator
 
   /** Nothing is allocated before the first `reserve`. */
@@ -54,6 +56,7 @@ export class ByteWriter {
   take (): Uint8Array {
     if (this.position === 0) return NO_BYTES
     const written = this.bytes.subarray(0, this.position)
+    this.#expected = this.position
     this.#use(NO_BYTES)
     return written
   }
@@ -68,7 +71,7 @@ export class ByteWriter {
   #grow (needed: number): void {
     if (needed > MAX_BYTES) throw new RangeError(`cannot write ${needed} bytes at once`)
     const { bytes, position } = this
-    const grown = this.#allocator.allocate(Math.max(needed, Math.min(bytes.length * 2, MAX_BYTES)))
+    const grown = this.#allocator.allocate(Math.max(needed, bytes.length === 0 ? this.#expected : Math.min(bytes.length * 2, MAX_BYTES)))
     grown.set(bytes.subarray(0, position))
     this.#use(grown)
     this.position = position

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { systemClock } from '../../lib/clock.js'
 import { ReceiveHalf } from '../../lib/call/receive-half.js'
 import { CompressorRegistry } from '../../lib/compression/registry.js'
 import { Category, ErrorCode, RpcError } from '../../lib/errors.js'
@@ -24,7 +25,7 @@ function setUp (): { half: ReceiveHalf, taken: number[], corrupt: RpcError[], sl
   const taken: number[] = []
   const corrupt: RpcError[] = []
   const slow = new SlowFormat()
-  const half = new ReceiveHalf((cost) => { taken.push(cost) }, { compressors: new CompressorRegistry([slow]), maxRecvMsgSize: 1000 }, (error) => { corrupt.push(error) })
+  const half = new ReceiveHalf((cost) => { taken.push(cost) }, { compressors: new CompressorRegistry([slow]), maxRecvMsgSize: 1000 }, (error) => { corrupt.push(error) }, systemClock)
   const push = (value: string, cost = 1, compression = 0): void => { half.push(msg.payload({ payload: text(value), compression }), cost) }
   return { half, taken, corrupt, slow, push }
 }
@@ -217,6 +218,7 @@ t.test('what waits does not keep the whole chunk alive', async t => {
   const chunk = new Uint8Array(64 * 1024).fill(7)
   half.push(msg.payload({ payload: chunk.subarray(100, 110), metadata: [{ key: 'k', value: chunk.subarray(0, 5) }] }), 1)
   half.push(msg.payload({ payload: chunk.subarray(0, 60_000) }), 1)
+  await settle()
   const messages = half.messages()
   const { value: small } = await messages.next() as { value: { payload: Uint8Array, metadata: { getBytes (key: string): Uint8Array | undefined } } }
   t.same(small.payload, new Uint8Array(10).fill(7))
@@ -224,4 +226,21 @@ t.test('what waits does not keep the whole chunk alive', async t => {
   t.ok((small.metadata.getBytes('k')?.buffer.byteLength ?? Infinity) < 100)
   const { value: large } = await messages.next() as { value: { payload: Uint8Array } }
   t.equal(large.payload.buffer, chunk.buffer, 'a view where nearly all of it is the message')
+})
+
+t.test('what is taken in the turn in which it came is not copied; what comes later waits in memory of its own', async t => {
+  const { half } = setUp()
+  const chunk = new Uint8Array(1000).fill(7)
+  const push = (): void => { half.push(msg.payload({ payload: chunk.subarray(0, 10) }), 1) }
+  const take = async (): Promise<ArrayBufferLike> => ((await half.recv().next()).value as Uint8Array).buffer
+  push()
+  push()
+  t.equal(await take(), chunk.buffer)
+  await settle()
+  t.not(await take(), chunk.buffer)
+  push()
+  t.equal(await take(), chunk.buffer, 'the next turn begins anew')
+  push()
+  await settle()
+  t.not(await take(), chunk.buffer)
 })

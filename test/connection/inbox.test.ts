@@ -16,6 +16,18 @@ t.test('first in, first out', t => {
   t.end()
 })
 
+t.test('those that came last', t => {
+  const inbox = new Inbox<number>()
+  t.same(inbox.last(3), [])
+  for (let i = 0; i < 10; i++) inbox.push(i)
+  t.same(inbox.last(3), [7, 8, 9])
+  for (let i = 0; i < 8; i++) inbox.shift()
+  t.same(inbox.last(3), [8, 9])
+  t.same(inbox.last(0), [])
+  t.equal(inbox.length, 2)
+  t.end()
+})
+
 t.test('remove and clear keep the order', t => {
   const inbox = new Inbox<number>()
   for (let i = 0; i < 10; i++) inbox.push(i)

@@ -21,6 +21,7 @@ class Owner implements SessionOwner {
   readonly clock = new FakeClock()
   readonly isMinor1: boolean
   readonly growth = new GrowthBudget(0, 0)
+  readonly lastReceivedAt = 0
   readonly places: Places
   room = true
   controls: SendableMessage[] = []
