@@ -8,6 +8,7 @@ import { runInNewContext } from 'node:vm'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { Client } from '../../lib/client/client.js'
+import { nodeCompressors } from '../../lib/compression/node.js'
 import { Category, RpcError } from '../../lib/errors.js'
 import { BiDirHandler, RecvHandler, SendHandler, SyncHandler } from '../../lib/server/handlers.js'
 import { Server } from '../../lib/server/server.js'
@@ -24,8 +25,11 @@ const gc = runInNewContext('gc') as () => void
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => { unhandled.push(reason) })
 
+/** Gzip, snappy, and zstd where this machine has it. */
+const compressors = await nodeCompressors()
+
 function makeServer (): Server {
-  const server = new Server({ maxRecvMsgSize: 1 << 20, maxSessionsPerConnection: 300, windowBytes: 128 * 1024 })
+  const server = new Server({ maxRecvMsgSize: 1 << 20, maxSessionsPerConnection: 300, windowBytes: 128 * 1024 }, { compressors })
   server.register('fault', 'S', 'Echo', new SyncHandler((_context, request) => request))
   server.register('fault', 'S', 'Throw', new SyncHandler(() => { throw new Error('a secret') }))
   server.register('fault', 'S', 'ThrowNothing', new BiDirHandler(async () => { throw undefined })) // eslint-disable-line no-throw-literal, @typescript-eslint/only-throw-error -- that is the fault
@@ -169,10 +173,13 @@ t.test('the fault suite', { timeout: 240_000 }, async (t) => {
         const gzip = gzipSync(new Uint8Array(50 << 20))
         // A snappy block that says 60 MiB, followed by copies.
         const snappy = Uint8Array.from([0x80, 0x80, 0x80, 0x1e, 0x00, 0x61, ...Array.from({ length: 3 * 10_000 }, (_, i) => [0xfe, 0x01, 0x00][i % 3] as number)])
+        // A zstd frame that does not say its size: 400 blocks of one byte repeated 128 Ki times, and an empty last one.
+        const zstd = Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50, ...Array.from({ length: 4 * 400 }, (_, i) => [0x02, 0x00, 0x10, 0x00][i % 4] as number), 0x01, 0x00, 0x00])
         const raw = deflateRawSync(new Uint8Array(100))
         const attempts: [string, Partial<Payload>, Uint8Array, number][] = [
           ['gzip', { compression: Compression.Gzip }, gzip, Category.ResourceExhausted],
           ['snappy', { compression: Compression.Snappy }, snappy, Category.ResourceExhausted],
+          ['zstd', { compression: Compression.Zstd }, zstd, compressors.get(Compression.Zstd) === undefined ? Category.Unimplemented : Category.ResourceExhausted],
           ['corrupt gzip', { compression: Compression.Gzip }, raw, Category.InvalidArgument],
           ['unknown format', { compression: 99 }, raw, Category.Unimplemented]
         ]

@@ -8,13 +8,14 @@ import { Metadata } from '../../lib/metadata.js'
 import { Attribute, DURATION_BUCKETS, DurationMetric, SCHEMA_URL, methodName } from '../../lib/otel/conventions.js'
 import { otelClient, otelServer } from '../../lib/otel/index.js'
 import type { OtelOptions } from '../../lib/otel/index.js'
+import { rpcPlugin } from '../../lib/plugin.js'
 import { BiDirHandler, RecvHandler, SendHandler, SyncHandler } from '../../lib/server/handlers.js'
 import type { ClientOptions } from '../../types/client-options.js'
 import type { ServerOptions } from '../../types/options.js'
 import { bytes, failureOf, makeEngine, text, texts } from '../helpers/engine.js'
 import type { Engine, EngineOptions } from '../helpers/engine.js'
 import { FakeClock } from '../helpers/fake-clock.js'
-import { Arrivals, Gate } from '../helpers/plugin-app.js'
+import { Arrivals, Gate, connectTo, listen, makeApp } from '../helpers/plugin-app.js'
 import { msg, names, scriptedClient, until } from '../helpers/scripted-peer.js'
 import { TelemetrySdk } from './telemetry-sdk.js'
 
@@ -294,4 +295,48 @@ t.test('where no SDK is set up calls go on, and nothing is sent along', async (t
   const { server, client } = makeEngine(t, { server: serverWith({}), client: clientWith({}) })
   server.register('p', 'S', 'Keys', new SyncHandler(async (_context, _request, metadata) => bytes(String(metadata.size))))
   t.equal(text(await client.sync('p', 'S', 'Keys').call(bytes(''))), '0')
+})
+
+t.test('through the plugin and a real socket: one trace across both sides, and across a server that calls another', async (t) => {
+  const sdk = new TelemetrySdk()
+  const back = makeApp(t).app
+  await back.register(rpcPlugin, serverWith(sdk))
+  back.rpc.register('shop', 'Store', 'Find', new SyncHandler(async (_context, request) => request))
+  await listen(back)
+  const store = await connectTo(t, back, clientWith(sdk))
+
+  const front = makeApp(t).app
+  await front.register(rpcPlugin, serverWith(sdk))
+  front.rpc
+    // Async up to the call, so that the span of this call must have been kept.
+    .register('shop', 'Cart', 'Add', new SyncHandler(async (_context, request) => {
+      await new Promise((resolve) => { setImmediate(resolve) })
+      return await store.sync('shop', 'Store', 'Find').call(request)
+    }))
+    .register('shop', 'Cart', 'Watch', new RecvHandler(async (_context, stream) => { await stream.send(await store.sync('shop', 'Store', 'Find').call(await stream.request())) }))
+  await listen(front)
+  const client = await connectTo(t, front, clientWith(sdk))
+
+  const calls: Record<string, () => Promise<string[]>> = {
+    'shop.Cart/Add': async () => [text(await client.sync('shop', 'Cart', 'Add').call(bytes('tea')))],
+    'shop.Cart/Watch': async () => await texts(client.recv('shop', 'Cart', 'Watch', { request: bytes('tea') }))
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    sdk.reset()
+    const program = sdk.tracer.startSpan('program')
+    t.strictSame(await context.with(trace.setSpan(context.active(), program), call), ['tea'], name)
+    await until(() => sdk.spans.length === 4)
+    // The way down: each span is the child of the one before it.
+    const way: [kind: SpanKind, name: string][] = [
+      [SpanKind.CLIENT, name], [SpanKind.SERVER, name], [SpanKind.CLIENT, 'shop.Store/Find'], [SpanKind.SERVER, 'shop.Store/Find']
+    ]
+    let parent = program.spanContext()
+    for (const [kind, name] of way) {
+      const span = sdk.spans.find((span) => span.kind === kind && span.name === name)
+      t.match(span?.parentSpanContext, { traceId: parent.traceId, spanId: parent.spanId, isRemote: kind === SpanKind.SERVER ? true : undefined }, `${SpanKind[kind]} ${name}`)
+      if (span !== undefined) parent = span.spanContext()
+    }
+    t.equal(new Set(sdk.spans.map((span) => span.spanContext().traceId)).size, 1, 'one trace')
+    t.match(sdk.serverSpans.map(({ attributes }) => attributes['client.address']), ['127.0.0.1', '127.0.0.1'])
+  }
 })
