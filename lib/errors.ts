@@ -200,6 +200,11 @@ export class RpcError extends Error {
   }
 }
 
+/** The stream of bytes broke off; what was under way may or may not have arrived. */
+export function connectionLost (message: string, cause?: unknown): RpcError {
+  return new RpcError(Category.Unavailable, message, { code: ErrorCode.CONNECTION_LOST, ...(cause !== undefined && { cause }) })
+}
+
 /** How much a broken rule costs. */
 export type ProtocolErrorScope = 'session' | 'connection'
 

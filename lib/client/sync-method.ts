@@ -7,7 +7,7 @@ import type { CallOptions, RpcName, UnaryAnswer, UnaryClientCall, UnaryClientInt
 import type { Clock } from '../../types/clock.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import { compose } from '../call/interceptor.js'
-import { tooLarge } from '../connection/outbox.js'
+import { tooLarge } from '../connection/faults.js'
 import type { RpcError } from '../errors.js'
 import { NO_METADATA } from '../metadata.js'
 import { Descr, Payload, RpcType } from '../wire/message.js'

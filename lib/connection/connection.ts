@@ -6,7 +6,7 @@
  *
  *   open --close()/fail()/peer--> closing --transport ended--> closed
  */
-import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import { Category, ErrorCode, ProtocolError, RpcError, connectionLost } from '../errors.js'
 import { IdMap } from '../id-map.js'
 import type { MetadataEntry } from '../metadata.js'
 import { MessageReader } from '../wire/message-reader.js'
@@ -18,8 +18,11 @@ import { CloseCode } from '../../types/transport.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 import { Backlog } from './backlog.js'
 import { Batch } from './batch.js'
-import { MAX_CHUNK_BYTES, MAX_MESSAGE_METADATA_BYTES } from './outbox.js'
+import { MAX_MESSAGE_METADATA_BYTES } from './metadata-limit.js'
+import { MAX_CHUNK_BYTES } from './outbox.js'
 import type { Outbox } from './outbox.js'
+import { stalled } from './faults.js'
+import { FloodGuard } from './flood-guard.js'
 import { GrowthBudget, effectiveWindow } from './flow-control.js'
 import { Places } from './places.js'
 import { Session } from './session.js'
@@ -44,9 +47,6 @@ export interface Role {
 export const ConnectionState = { Open: 'open', Closing: 'closing', Closed: 'closed' } as const
 export type ConnectionState = typeof ConnectionState[keyof typeof ConnectionState]
 
-/** Most control frames of a peer in one span that count as honest; WindowUpdates and late frames do not count. */
-const MAX_CONTROL_FRAMES = 10_000
-const CONTROL_FRAME_SPAN_MS = 10_000
 /** Replies the peer has not taken, beyond which it is given up. */
 const MAX_UNSENT_REPLY_BYTES = 256 * 1024
 /** How long a peer may take to agree that a connection is over. */
@@ -73,8 +73,7 @@ export class Connection implements SessionOwner, TransportSink {
   #state: ConnectionState = ConnectionState.Open
   #error: RpcError | undefined
   #graceTimer: Timer | undefined
-  #controlFrames = 0
-  #controlSpanStart: number
+  readonly #floodGuard: FloodGuard
   #owedPong: number | undefined
   readonly #role: Role
   readonly #transport: Transport
@@ -90,12 +89,14 @@ export class Connection implements SessionOwner, TransportSink {
     this.#role = role
     this.settings = settings
     this.clock = clock
-    this.lastReceivedAt = this.idleSince = this.#controlSpanStart = clock.now()
+    this.lastReceivedAt = this.idleSince = clock.now()
+    this.#floodGuard = new FloodGuard(this.idleSince)
     this.#batch = new Batch(transport, clock)
     this.#backlog = new Backlog(transport, settings.recvBufferBytes)
     this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
-      maxFrameBytes: settings.maxRecvMsgSize + settings.maxMetadataBytes + FRAME_SLACK_BYTES,
+      // Until both know what they speak there is nothing larger to say.
+      maxFrameBytes: openFrameBytes(settings.maxMetadataBytes),
       onMessage: (message, frameBytes) => { this.#handleMessage(message, frameBytes) }
     })
   }
@@ -122,13 +123,11 @@ export class Connection implements SessionOwner, TransportSink {
   fixMinor (peerMinor: number): 0 | 1 {
     if (this.#minor === undefined) {
       this.#minor = Math.min(PROTOCOL_MINOR, this.settings.minor, peerMinor) === 1 ? 1 : 0
-      if (this.#minor === 1) {
-        // Chunks make larger frames needless: the largest are half a window, or an Open with a First. Metadata
-        // somewhat beyond their limit still get a refusal instead of costing the connection.
-        const { windowBytes, maxMetadataBytes } = this.settings
-        this.#reader.maxFrameBytes = Math.max(effectiveWindow(windowBytes) / 2,
-          MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 2 * maxMetadataBytes + FRAME_SLACK_BYTES)
-      }
+      const { maxRecvMsgSize, windowBytes, maxMetadataBytes } = this.settings
+      // Chunks make larger frames needless.
+      this.#reader.maxFrameBytes = this.#minor === 1
+        ? Math.max(effectiveWindow(windowBytes) / 2, openFrameBytes(maxMetadataBytes))
+        : maxRecvMsgSize + maxMetadataBytes + FRAME_SLACK_BYTES
     }
     return this.#minor
   }
@@ -160,12 +159,7 @@ export class Connection implements SessionOwner, TransportSink {
   }
 
   /** Counts a frame that achieved nothing (a refused Open, say) against the flood bound. */
-  countControlFrame (): void {
-    if (++this.#controlFrames > MAX_CONTROL_FRAMES) {
-      this.#controlFrames = 0
-      throw new ProtocolError('too many control frames', { category: Category.ResourceExhausted })
-    }
-  }
+  countControlFrame (): void { this.#floodGuard.count() }
 
   // --- SessionOwner: what sessions and outboxes ask for
 
@@ -256,10 +250,7 @@ export class Connection implements SessionOwner, TransportSink {
   sweep (now: number): void {
     if (this.#state !== ConnectionState.Open) return
     const { stallTimeoutMs, messageTimeoutMs, windowBytes } = this.settings
-    if (now - this.#controlSpanStart >= CONTROL_FRAME_SPAN_MS) {
-      this.#controlSpanStart = now
-      this.#controlFrames = 0
-    }
+    this.#floodGuard.sweep(now)
     if (this.#batch.isStalled(now, stallTimeoutMs)) {
       return this.destroy(new RpcError(Category.Unavailable, 'the peer stopped reading', { code: ErrorCode.SLOW_READER }))
     }
@@ -306,8 +297,7 @@ export class Connection implements SessionOwner, TransportSink {
   }
 
   #closeLargestHolder (): void {
-    let largest: Session | undefined
-    for (const session of this.#sessions.values()) if (largest === undefined || session.heldBytes > largest.heldBytes) largest = session
+    const [largest] = this.#sessions.values().sort((one, other) => other.heldBytes - one.heldBytes)
     largest?.fault(stalled('messages are not taken'))
   }
 
@@ -370,11 +360,7 @@ export class Connection implements SessionOwner, TransportSink {
     }
   }
 
-  #handleClose (close: Close): void {
-    const session = this.#find(close.sessionID)
-    if (session === undefined) return
-    session.handleClose(close)
-  }
+  #handleClose (close: Close): void { this.#find(close.sessionID)?.handleClose(close) }
 
   #handlePing (ping: Ping): void {
     this.hasPinged = true
@@ -411,11 +397,7 @@ export class Connection implements SessionOwner, TransportSink {
   }
 }
 
-/** What running calls fail with when the connection goes away under them. */
-export function connectionLost (text: string, cause?: unknown): RpcError {
-  return new RpcError(Category.Unavailable, text, { code: ErrorCode.CONNECTION_LOST, ...(cause === undefined ? {} : { cause }) })
-}
-
-function stalled (text: string): ProtocolError {
-  return new ProtocolError(text, { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.SLOW_READER })
+/** The largest Open with a First. Metadata somewhat beyond their limit still get a refusal instead of costing the connection. */
+function openFrameBytes (maxMetadataBytes: number): number {
+  return MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 2 * maxMetadataBytes + FRAME_SLACK_BYTES
 }

@@ -9,20 +9,17 @@ import { NO_METADATA } from '../metadata.js'
 import { NO_BYTES, Payload } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
 import { payloadFrameBytes } from '../wire/encode.js'
-import { METADATA_ENTRY } from '../wire/schema.js'
-import { sizeOfList } from '../wire/struct-writer.js'
 import type { Clock } from '../../types/clock.js'
+import { metadataTooLarge, rejected, tooLarge } from './faults.js'
 import { FRAME_COST_OVERHEAD } from './flow-control.js'
 import type { SendCredit } from './flow-control.js'
 import { Inbox } from './inbox.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './metadata-limit.js'
 import { Outgoing, weightOf } from './outgoing.js'
 import type { ConnectionSettings } from './settings.js'
 
 /** The most content one chunk carries. */
 export const MAX_CHUNK_BYTES = 64 * 1024
-/** The most metadata one message carries on a 1.1 connection, bytes as encoded. */
-export const MAX_MESSAGE_METADATA_BYTES = 16 * 1024
-
 /** What an outbox needs of the connection. */
 export interface OutboxOwner {
   readonly settings: ConnectionSettings
@@ -153,8 +150,7 @@ export class Outbox {
   metadataRefusal (metadata: readonly MetadataEntry[]): RpcError | undefined {
     if (metadata.length === 0) return undefined
     const maxBytes = this.#owner.isMinor1 ? MAX_MESSAGE_METADATA_BYTES : this.#owner.settings.maxMetadataBytes
-    if (encodedMetadataBytes(metadata) <= maxBytes) return undefined
-    return new RpcError(Category.ResourceExhausted, `the metadata of the message exceed ${maxBytes} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
+    return encodedMetadataBytes(metadata) > maxBytes ? metadataTooLarge(maxBytes) : undefined
   }
 
   /**
@@ -357,25 +353,4 @@ const MAX_ERROR_CHARACTERS = 1024
 /** The text of an error as it is sent: at most 4 KiB. */
 export function errorText (error: RpcError): string {
   return error.message.length > MAX_ERROR_CHARACTERS ? error.message.slice(0, MAX_ERROR_CHARACTERS) : error.message
-}
-
-/** The bytes that metadata take on the wire. */
-export function encodedMetadataBytes (metadata: readonly MetadataEntry[]): number { return sizeOfList(METADATA_ENTRY, metadata) }
-
-/** Bytes of keys (as UTF-16 units, a lower bound of UTF-8) and values, and 24 for each entry. */
-export function metadataBytes (metadata: readonly MetadataEntry[]): number {
-  let bytes = 0
-  for (const { key, value } of metadata) bytes += 24 + key.length + value.byteLength
-  return bytes
-}
-
-/** The error for a message beyond a limit, which is named. */
-export function tooLarge (bytes: number, limit: string): RpcError {
-  return new RpcError(Category.ResourceExhausted, `message of ${bytes} bytes exceeds ${limit} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
-}
-
-function rejected (error: Error): Promise<void> {
-  const promise = Promise.reject(error)
-  promise.catch(noop)
-  return promise
 }

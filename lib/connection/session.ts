@@ -13,8 +13,10 @@ import { Cancel, Close, NO_BYTES, RpcType, WindowUpdate } from '../wire/message.
 import type { Payload } from '../wire/message.js'
 import type { SendableMessage } from '../wire/encode.js'
 import { Assembly, checkChunk } from './assembly.js'
+import { SESSION_CLOSED, messageTooLarge, metadataTooLarge, rejected } from './faults.js'
 import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
 import type { GrowthBudget } from './flow-control.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './metadata-limit.js'
 import { Outbox, errorText } from './outbox.js'
 import type { OutboxOwner, SendOptions } from './outbox.js'
 import { SessionState, canReceive, canSend, nextSessionState } from './session-state.js'
@@ -109,7 +111,9 @@ export class Session {
 
   /** Sends one message; see Outbox.send. */
   send (bytes: Uint8Array, options?: SendOptions): Promise<void> | undefined {
-    if (!canSend(this.#state) && this.#state !== SessionState.Closed) return this.#sendAfterEnd()
+    if (!canSend(this.#state) && this.#state !== SessionState.Closed) {
+      return rejected(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
+    }
     return this.outbox.send(bytes, options)
   }
 
@@ -220,9 +224,7 @@ export class Session {
     this.sink.onCancel(reqID)
   }
 
-  handleClose (close: Close): void {
-    this.sink.onPeerClose(close)
-  }
+  handleClose (close: Close): void { this.sink.onPeerClose(close) }
 
   /** The peer broke a rule of this session: it is told, the sink is told, the connection lives on. */
   fault (error: ProtocolError): void {
@@ -294,7 +296,7 @@ export class Session {
       this.#discard(assembly)
       this.#returnCredit(cost)
       if (!payload.more) this.#endAssembly()
-      return this.#badMessage(assembly.reqID)
+      return this.#badMessage(assembly.reqID, messageTooLarge(settings.maxRecvMsgSize))
     }
     if (assembly.hasPlace) this.#returnCredit(cost)
     else assembly.uncredited += cost
@@ -315,10 +317,18 @@ export class Session {
 
   #deliver (payload: Payload, cost: number): void {
     // A 1.0 peer compresses what grows by it too: the limit is meant for what comes out, the frame's holds for what comes in.
-    const grows = !this.#owner.isMinor1 && payload.compression !== 0
-    if (payload.payload.byteLength > this.#owner.settings.maxRecvMsgSize && !grows) {
+    const { isMinor1, settings } = this.#owner
+    const grows = !isMinor1 && payload.compression !== 0
+    if (payload.payload.byteLength > settings.maxRecvMsgSize && !grows) {
       this.taken(cost)
-      return this.#badMessage(payload.reqID)
+      return this.#badMessage(payload.reqID, messageTooLarge(settings.maxRecvMsgSize))
+    }
+    if (payload.metadata.length > 0) {
+      const maxBytes = isMinor1 ? Math.min(MAX_MESSAGE_METADATA_BYTES, settings.maxMetadataBytes) : settings.maxMetadataBytes
+      if (encodedMetadataBytes(payload.metadata) > maxBytes) {
+        this.taken(cost)
+        return this.#badMessage(payload.reqID, metadataTooLarge(maxBytes))
+      }
     }
     const ends = payload.endStream && !this.isSynchronous
     const isMark = ends && payload.payload.byteLength === 0
@@ -332,9 +342,7 @@ export class Session {
     }
   }
 
-  #badMessage (reqID: number): void {
-    const limit = this.#owner.settings.maxRecvMsgSize
-    const error = new RpcError(Category.ResourceExhausted, `message exceeds maxRecvMsgSize of ${limit} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
+  #badMessage (reqID: number, error: RpcError): void {
     if (this.isSynchronous && this.#owner.isMinor1) return this.sink.onBadMessage(reqID, error)
     this.close(error)
     this.sink.onFail(error)
@@ -380,12 +388,6 @@ export class Session {
     this.outbox.close(reason)
     this.#owner.release(this)
   }
-
-  #sendAfterEnd (): Promise<void> {
-    const promise = Promise.reject(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
-    promise.catch(() => {})
-    return promise
-  }
 }
 
 /**
@@ -395,6 +397,3 @@ export class Session {
 const PLACED = -1
 
 const END_STREAM: SendOptions = Object.freeze({ endStream: true, force: true })
-
-/** What a send fails with after the session has ended without an error. */
-export const SESSION_CLOSED = new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED })

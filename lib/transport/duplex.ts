@@ -4,7 +4,7 @@
  * matter.
  */
 import { Account } from './account.js'
-import { connectionLost } from './ending.js'
+import { connectionLost } from '../errors.js'
 import type { Duplex } from 'node:stream'
 import type { Transport, TransportSink } from '../../types/transport.js'
 

@@ -2,7 +2,7 @@
  * How a stream ended, in words and errors: what is a loss, what is a fault of the peer, and what WebSocket close codes
  * say about it (protocol 1.1, section 8). Pure; knows no transport.
  */
-import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import { ProtocolError, connectionLost } from '../errors.js'
 import { CloseCode } from '../../types/transport.js'
 
 /** The end of a WebSocket without a close frame; never on the wire. */
@@ -11,14 +11,6 @@ const ABNORMAL = 1006
 const NO_STATUS = 1005
 /** A close frame holds 125 bytes, two of them for the code. */
 const MAX_REASON_BYTES = 123
-
-/** The stream broke off; what was under way may or may not have arrived. */
-export function connectionLost (message: string, cause?: unknown): RpcError {
-  return new RpcError(Category.Unavailable, message, {
-    code: ErrorCode.CONNECTION_LOST,
-    ...(cause !== undefined && { cause })
-  })
-}
 
 /** The peer sent a text message, of which no byte stream can be made. */
 export function textMessage (): ProtocolError {

@@ -4,7 +4,7 @@
  * chunks of any size. Knows nothing of what the bytes mean.
  */
 import { Account } from './account.js'
-import { connectionLost } from './ending.js'
+import { connectionLost } from '../errors.js'
 import type { Clock } from '../../types/clock.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 

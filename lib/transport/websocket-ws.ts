@@ -3,7 +3,8 @@
  * not import it. What is said here about `ws` was read in its source (8.23).
  */
 import { Account } from './account.js'
-import { closeError, closeReason, connectionLost, textMessage } from './ending.js'
+import { closeError, closeReason, textMessage } from './ending.js'
+import { connectionLost } from '../errors.js'
 import { CloseCode } from '../../types/transport.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 
