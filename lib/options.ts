@@ -48,7 +48,7 @@ export const SERVER_OPTIONS: Table<ServerOptions> = {
   reassemblyPlaces: count(8, 1, 'Messages larger than their window that one connection may put together at a time.'),
   maxDeadlineMs: ms(0, 0, 'Longest time a call may take, whatever the client asks for; 0 for no cap.'),
   handshakeTimeoutMs: ms(10_000, 0, 'A connection that neither opens a session nor pings in this time is closed; 0 never. Clients of this package ping a second after they connected when they have nothing to call yet.'),
-  idleTimeoutMs: ms(0, 0, 'A connection without a session for this long is closed; 0 never.'),
+  idleTimeoutMs: ms(0, 0, 'A connection on which nothing has run for this long is closed; 0 never.'),
   keepAliveIntervalMs: ms(30_000, 0, 'A peer that is silent for this long is asked for a sign of life; 0 never.'),
   keepAliveTimeoutMs: ms(10_000, 1, 'How long that sign of life may take before the connection is given up.'),
   stallTimeoutMs: ms(60_000, 1, 'A peer that takes nothing for this long loses the session (no credit) or the connection (transport full).'),

@@ -48,7 +48,7 @@ export interface ServerOptions {
   maxDeadlineMs?: number
   /** A connection that opens no session in this time is closed, milliseconds; 0 never. */
   handshakeTimeoutMs?: number
-  /** A connection without a session for this long is closed, milliseconds; 0 never. */
+  /** A connection on which nothing has run for this long is closed, milliseconds; 0 never. */
   idleTimeoutMs?: number
   /** A peer that is silent for this long is asked for a sign of life, milliseconds; 0 never. */
   keepAliveIntervalMs?: number

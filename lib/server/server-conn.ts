@@ -67,6 +67,9 @@ export class ServerConn implements Role, ConnectionView {
   readonly closed: Promise<void>
   #isDraining = false
   #isPacked = false
+  /** What had been opened and asked at the last look, and when it had last changed, clock milliseconds. */
+  #activity = 0
+  #activeAt = 0
   /** Clock milliseconds of the unanswered question for a sign of life. */
   #probedAt: number | undefined
   #lastPing = 0
@@ -137,7 +140,7 @@ export class ServerConn implements Role, ConnectionView {
     if (handshakeTimeoutMs !== 0 && connection.highestSessionID === 0 && !connection.hasPinged && now - connection.idleSince >= handshakeTimeoutMs) {
       return this.#giveUp('no session was opened in time', ErrorCode.HANDSHAKE_TIMEOUT)
     }
-    if (idleTimeoutMs !== 0 && connection.sessionCount === 0 && now - connection.idleSince >= idleTimeoutMs) {
+    if (idleTimeoutMs !== 0 && this.#idleMs(now) >= idleTimeoutMs) {
       return this.#giveUp('the connection was idle for too long', ErrorCode.IDLE_TIMEOUT)
     }
     // While this side does not read, silence says nothing about the peer.
@@ -277,6 +280,27 @@ export class ServerConn implements Role, ConnectionView {
       traceID: open.traceID,
       spanID: open.spanID
     }
+  }
+
+  /**
+   * For how long nothing has run. Synchronous sessions that wait for their next request do not count: clients keep
+   * them. Where there are any it is known from look to look only.
+   */
+  #idleMs (now: number): number {
+    const { connection } = this
+    if (connection.sessionCount === 0) return now - connection.idleSince
+    let activity = connection.highestSessionID
+    for (const session of connection.sessions) {
+      const call = session.sink as Call
+      if (!(call instanceof SyncCalls) || call.pending > 0) {
+        this.#activeAt = now
+        return 0
+      }
+      activity += session.receivedMessages
+    }
+    if (activity !== this.#activity) this.#activeAt = now
+    this.#activity = activity
+    return now - this.#activeAt
   }
 
   #giveUp (text: string, code: ErrorCode): void {

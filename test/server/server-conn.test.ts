@@ -314,20 +314,56 @@ t.test('half a frame, then nothing', async t => {
   await conn.closed
 })
 
-t.test('a connection without sessions for too long is closed', async t => {
-  const { peer, conn, clock } = setUp(t, { idleTimeoutMs: 60_000 })
-  peer.send(openSync())
-  await peer.expect('openAck')
-  clock.advance(300_000)
-  await peer.expectSilence()
-  peer.send(msg.close())
-  await settle()
-  clock.advance(59_000)
-  await peer.expectSilence()
-  clock.advance(1000)
-  await peer.expect('goAway')
-  await conn.closed
-  t.equal(conn.error?.code, ErrorCode.IDLE_TIMEOUT)
+t.test('a connection on which nothing runs for too long is closed', async t => {
+  const idle = async ({ peer, conn }: ReturnType<typeof setUp>): Promise<void> => {
+    await peer.expect('goAway', { debugData: 'the connection was idle for too long' })
+    await conn.closed
+    t.equal(conn.error?.code, ErrorCode.IDLE_TIMEOUT)
+  }
+
+  await t.test('without a session: to the millisecond', async t => {
+    const set = setUp(t, { idleTimeoutMs: 60_000 })
+    set.peer.send(openSync())
+    await set.peer.expect('openAck')
+    set.peer.send(msg.close())
+    await settle()
+    set.clock.advance(59_000)
+    await set.peer.expectSilence()
+    set.clock.advance(1000)
+    await idle(set)
+  })
+
+  await t.test('with a synchronous session that is kept for later requests, each of which begins the time anew', async t => {
+    const set = setUp(t, { idleTimeoutMs: 60_000 })
+    const { peer, clock, answers } = set
+    peer.send(openSync())
+    await peer.expect('openAck')
+    for (const reqID of [1, 2]) {
+      clock.advance(59_000)
+      peer.send(msg.payload({ reqID, payload: text('a') }))
+      await settle()
+      clock.advance(300_000)
+      await peer.expectSilence()
+      answers.get('a')?.(new Uint8Array(1))
+      await peer.expect('payload', { reqID })
+    }
+    clock.advance(59_000)
+    await peer.expectSilence()
+    for (let i = 0; i < 2; i++) {
+      clock.advance(1000)
+      await settle()
+    }
+    await idle(set)
+  })
+
+  await t.test('but not while a stream is open', async t => {
+    const { peer, clock } = setUp(t, { idleTimeoutMs: 60_000 })
+    peer.send(openSync(), msg.open({ openID: 2, descr: names.biDir }))
+    await peer.expect('openAck')
+    await peer.expect('openAck')
+    clock.advance(300_000)
+    await peer.expectSilence()
+  })
 })
 
 t.test('packing', async t => {
