@@ -8,7 +8,7 @@
 
 /** Marks a free slot; no number of the wire is negative. */
 const FREE = -1
-const MIN_SLOTS = 8
+const MIN_SLOTS = 4
 /** An empty map with more slots than this gives them back. */
 const MAX_IDLE_SLOTS = 1024
 const NO_KEYS: number[] = []

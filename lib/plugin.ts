@@ -130,10 +130,11 @@ function serve (server: Server, socket: WebSocket, request: FastifyRequest): voi
     // injectWS: writer and reader are in one process and would share the bytes.
     copiesWrites: isInjected(request.raw)
   })
-  server.serve(transport, { request, log }).then(
-    () => { log.debug('RPC connection ended') },
-    (error: unknown) => { log.info({ err: error }, 'RPC connection ended') }
-  )
+  try {
+    server.connect(transport, { request, log })
+  } catch (error) {
+    log.info({ err: error }, 'RPC connection refused')
+  }
 }
 
 function answerPlain (server: Server, reply: FastifyReply): FastifyReply {

@@ -1,5 +1,5 @@
-// What the client costs a web page: bundled, minified, gzipped. Fails above the limit, and when anything in the bundle
-// needs Node (esbuild cannot resolve a builtin for the browser).
+// What the client costs a web page that calls, and looks at errors and metadata: bundled, minified, gzipped. Fails above
+// the limit, and when anything in the bundle needs Node (esbuild cannot resolve a builtin for the browser).
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ import { build } from 'esbuild'
 // The first goal was 8,000. The whole protocol on the page's side (flow control, chunks and reassembly, both minor
 // versions, packing, deadlines, the codec) takes more: a third is the wire room, a third connection, a third calls.
 // The limit is there so that it does not grow unseen.
-const LIMIT_GZIP_BYTES = 23_500
+const LIMIT_GZIP_BYTES = 24_500
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const entry = join(root, 'lib', 'client', 'index.ts')
@@ -18,7 +18,7 @@ if (!existsSync(entry)) {
   console.log('client size: lib/client/index.ts does not exist yet')
 } else {
   const { outputFiles, metafile } = await build({
-    entryPoints: [entry],
+    stdin: { contents: `export { connect, Category, ErrorCode, Metadata, RpcError } from ${JSON.stringify(entry)}`, resolveDir: root },
     bundle: true,
     minify: true,
     write: false,

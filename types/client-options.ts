@@ -1,6 +1,7 @@
 /** What callers may say: about a connection, about a call. */
-import type { MetadataInit } from '../lib/metadata.js'
+import type { Metadata, MetadataInit } from '../lib/metadata.js'
 import type { Compressor } from './compressor.js'
+import type { StreamIO } from './stream.js'
 
 /** Options of `connect`. */
 export interface ClientOptions {
@@ -14,6 +15,8 @@ export interface ClientOptions {
   maxRecvMsgSize?: number
   /** Largest message sent, bytes (4 MiB). */
   maxSendMsgSize?: number
+  /** Most metadata sent with a call, and accepted beside an answer of a 1.0 server, bytes (64 KiB, the server's default). */
+  maxMetadataBytes?: number
   /** Credit granted to the server on each session, bytes (256 KiB). */
   windowBytes?: number
   /** What that credit may grow to while the reader keeps up, bytes (4 MiB). */
@@ -70,6 +73,8 @@ export interface RpcName {
 
 /** A synchronous call on its way to the server. */
 export interface UnaryClientCall extends RpcName {
+  /** Its RpcType: Synchronous. */
+  readonly type: number
   readonly request: Uint8Array
   readonly options: CallOptions
 }
@@ -78,22 +83,41 @@ export interface UnaryClientCall extends RpcName {
 export interface UnaryAnswer {
   readonly payload: Uint8Array
   /** The request's response metadata. */
-  readonly metadata: import('../lib/metadata.js').Metadata
+  readonly metadata: Metadata
+  /** The response headers of the session, which calls share: what the handler's option `headers` gave when it was opened. */
+  readonly headers: Metadata
 }
 
 /** Wraps synchronous calls: may change the request and its options, the answer, retry or refuse. */
 export type UnaryClientInterceptor =
   (call: UnaryClientCall, next: (call: UnaryClientCall) => Promise<UnaryAnswer>) => Promise<UnaryAnswer>
 
-/** A stream about to be opened; `type` is its RpcType. */
+/** The functions behind a caller's stream, which an interceptor may stand between. */
+export type ClientStreamIO = Pick<StreamIO, 'send' | 'recv' | 'messages'>
+
+/**
+ * Replaces functions of a caller's stream: gets them as the interceptors further in have left them, answers those that are
+ * to be others. Its `send` is asked for one message at a time, in the order in which they were sent, and may wait.
+ */
+export type ClientStreamWrapper = (io: ClientStreamIO) => Partial<ClientStreamIO>
+
+/** A stream about to be opened. */
 export interface StreamClientCall extends RpcName {
+  /** Its RpcType. */
   readonly type: number
   readonly options: CallOptions
+  /** What the messages will pass, the outermost first: all that was given to `wrap` on the way here. A copy of the call keeps it. */
+  readonly wrappers: readonly ClientStreamWrapper[]
+  /**
+   * The same call, its messages passing one more wrapper, inside those before: for `next`. What the caller says (also what it
+   * has said already) passes the outermost first, what arrives passes it last.
+   */
+  wrap (wrapper: ClientStreamWrapper): StreamClientCall
 }
 
 /**
- * Wraps streams from opening to end: resolves (or throws) when the stream is over. May change the options, wait, or refuse
- * by an error. The caller holds its stream already: what it sends waits until the innermost opens it, once. Signal and
- * timeout of the options count from then on.
+ * Wraps streams from opening to end: resolves (or throws) when the stream is over. May change the options, wrap
+ * what is sent and received, wait, or refuse by an error. The caller holds its stream already: what it sends waits until the
+ * innermost opens it, once. Signal and timeout of the options count from then on.
  */
 export type StreamClientInterceptor = (call: StreamClientCall, next: (call: StreamClientCall) => Promise<void>) => Promise<void>

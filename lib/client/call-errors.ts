@@ -9,4 +9,15 @@ export function abortError (signal: AbortSignal | undefined): RpcError {
 
 export function deadlineError (): RpcError { return new RpcError(Category.DeadlineExceeded, 'deadline exceeded') }
 
+export function sendAfterEnd (): RpcError {
+  return new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END })
+}
+
 export function sessionClosed (): RpcError { return new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED }) }
+
+/** What a send answers that was refused. Handled already: a caller who does not look does not end the process. */
+export function rejected (error: Error): Promise<void> {
+  const promise = Promise.reject(error)
+  promise.catch(() => {})
+  return promise
+}

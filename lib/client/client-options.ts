@@ -12,6 +12,7 @@ const NUMBERS = {
   compressionMinBytes: [1024, 0, MAX],
   maxRecvMsgSize: [4 * MIB, 1, MAX],
   maxSendMsgSize: [4 * MIB, 1, MAX],
+  maxMetadataBytes: [64 * 1024, 0, MAX],
   windowBytes: [256 * 1024, 128 * 1024, MAX],
   maxWindowBytes: [4 * MIB, 0, MAX],
   sendBufferBytes: [4 * MIB, 0, MAX],

@@ -13,6 +13,7 @@ import type { ConnectionSettings } from '../connection/settings.js'
 import { Category, ErrorCode, RpcError } from '../errors.js'
 import { Ping, RpcType } from '../wire/message.js'
 import { resolveNumbers } from './client-options.js'
+import { InterceptedIO, wrap } from './intercepted-io.js'
 import { misuse } from './misuse.js'
 import { OpenRole } from './open.js'
 import { StreamCall } from './stream-call.js'
@@ -22,7 +23,6 @@ import { SyncMethod } from './sync-method.js'
 import type { SyncHost } from './sync-method.js'
 
 const SWEEP_MS = 1000
-const MAX_METADATA_BYTES = 64 * 1024
 const RECV_BUFFER_BYTES = 4 * 1024 * 1024
 const REASSEMBLY_PLACES = 8
 const STALL_TIMEOUT_MS = 60_000
@@ -144,7 +144,7 @@ export class Client {
     const refusal = this.#refusal()
     const stream = new StreamCall(this.#streamHost, type)
     if (refusal !== undefined) stream.cancel(refusal)
-    else if (interceptors.length > 0) intercept(interceptors, { ...names, type, options }, stream)
+    else if (interceptors.length > 0) intercept(interceptors, { ...names, type, options, wrappers: [], wrap }, stream)
     else stream.start(names, options)
     return stream
   }
@@ -197,8 +197,9 @@ export class Client {
 
 /** Runs the interceptors around a stream: the innermost opens it, when its turn comes, and waits for its end. */
 function intercept (interceptors: readonly StreamClientInterceptor[], call: StreamClientCall, stream: StreamCall): void {
+  const io = new InterceptedIO(stream)
   const run = compose<StreamClientCall, void>(interceptors, async (opened) => {
-    stream.start(opened, opened.options)
+    if (!stream.isStarted) io.open(opened)
     const error = await stream.ended
     if (error !== undefined) throw error
   })
@@ -217,7 +218,6 @@ function settingsOf (numbers: ReturnType<typeof resolveNumbers>, options: Client
   return {
     ...numbers,
     minor: numbers.minorVersion === 0 ? 0 : 1,
-    maxMetadataBytes: MAX_METADATA_BYTES,
     recvBufferBytes: RECV_BUFFER_BYTES,
     reassemblyPlaces: REASSEMBLY_PLACES,
     stallTimeoutMs: STALL_TIMEOUT_MS,

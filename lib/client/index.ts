@@ -13,7 +13,7 @@ export { webSocketTransport } from '../transport/websocket.js'
 export { memoryPair } from '../transport/memory.js'
 export type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
 export type {
-  CallOptions, ClientOptions, ConnectOptions, StreamClientCall, StreamClientInterceptor, UnaryAnswer, UnaryClientCall, UnaryClientInterceptor, WebSocketClass
+  CallOptions, ClientOptions, ClientStreamIO, ClientStreamWrapper, ConnectOptions, StreamClientCall, StreamClientInterceptor, UnaryAnswer, UnaryClientCall, UnaryClientInterceptor, WebSocketClass
 } from '../../types/client-options.js'
 export type { Compressor } from '../../types/compressor.js'
 export type { Transport, TransportSink } from '../../types/transport.js'

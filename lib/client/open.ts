@@ -8,7 +8,8 @@ import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '
 import { IdMap } from '../id-map.js'
 import { Metadata } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
-import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/metadata-limit.js'
+import { metadataTooLarge } from '../connection/faults.js'
+import { MAX_MESSAGE_METADATA_BYTES, MAX_NAME_BYTES, encodedMetadataBytes, metadataBytes } from '../connection/limits.js'
 import { MAX_CHUNK_BYTES } from '../connection/outbox.js'
 import { Close, Open, PROTOCOL_MAJOR } from '../wire/message.js'
 import type { Descr, GoAway, OpenAck, Payload } from '../wire/message.js'
@@ -90,7 +91,9 @@ export class OpenRole implements Role {
 
   /** Asks for a session; not once there is a `refusal`. Answers a function that gives the wish up. */
   open (request: OpenRequest, opener: Opener): () => void {
-    if (this.#packing === 'asked') this.#held.push({ request, opener, heldAt: this.#connection.clock.now() })
+    const refusal = beyondLimits(request, this.#connection.settings.maxMetadataBytes)
+    if (refusal !== undefined) opener.onRefused(refusal)
+    else if (this.#packing === 'asked') this.#held.push({ request, opener, heldAt: this.#connection.clock.now() })
     else this.#send(request, opener)
     return () => { this.#giveUp(opener) }
   }
@@ -223,6 +226,14 @@ export class OpenRole implements Role {
     while (this.#pending.has(this.#lastOpenID))
     return this.#lastOpenID
   }
+}
+
+/** An Open that the server would refuse is refused here: one far too large would cost the connection. */
+function beyondLimits ({ descr, metadata }: OpenRequest, maxMetadataBytes: number): RpcError | undefined {
+  if (Math.max(descr.package.length, descr.service.length, descr.call.length) > MAX_NAME_BYTES) {
+    return new RpcError(Category.InvalidArgument, `a name exceeds ${MAX_NAME_BYTES} bytes`, { code: ErrorCode.NAME_TOO_LARGE })
+  }
+  return metadataBytes(metadata) > maxMetadataBytes ? metadataTooLarge(maxMetadataBytes) : undefined
 }
 
 function unanswered (): RpcError {

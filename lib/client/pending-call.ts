@@ -84,14 +84,14 @@ export class PendingCall {
   /** Whether it says anything that a session shared with other calls cannot say on a 1.0 connection. */
   get isPlain (): boolean { return this.deadlineAt === undefined && this.metadata.length === 0 }
 
-  /** The answer's message: its content, or the failure it tells. */
-  answer (message: Payload, settings: DecompressSettings): void {
+  /** The answer's message: its content, or the failure it tells. @param headers metadata of the session's OpenAck. */
+  answer (message: Payload, headers: Metadata, settings: DecompressSettings): void {
     if (this.#isSettled) return
     if (message.errCode !== 0) {
       return this.fail(new RpcError(categoryFromCode(message.errCode), message.error, { metadata: Metadata.fromEntries(message.metadata) }))
     }
-    if (message.compression === 0) return this.#succeed(message.payload, message)
-    this.#decompress(message, settings).catch((error: unknown) => { this.fail(RpcError.from(error)) })
+    if (message.compression === 0) return this.#succeed(message.payload, message, headers)
+    this.#decompress(message, headers, settings).catch((error: unknown) => { this.fail(RpcError.from(error)) })
   }
 
   fail (error: RpcError): void {
@@ -100,14 +100,14 @@ export class PendingCall {
     this.#reject(error)
   }
 
-  async #decompress (message: Payload, settings: DecompressSettings): Promise<void> {
-    this.#succeed(await decompressPayload(message, settings), message)
+  async #decompress (message: Payload, headers: Metadata, settings: DecompressSettings): Promise<void> {
+    this.#succeed(await decompressPayload(message, settings), message, headers)
   }
 
-  #succeed (payload: Uint8Array, message: Payload): void {
+  #succeed (payload: Uint8Array, message: Payload, headers: Metadata): void {
     if (this.#isSettled) return
     this.#end()
-    this.#resolve(this.#wantsMetadata ? { payload, metadata: Metadata.fromEntries(message.metadata) } : payload)
+    this.#resolve(this.#wantsMetadata ? { payload, metadata: Metadata.fromEntries(message.metadata), headers: new Metadata(headers) } : payload)
   }
 
   #giveUp (reason: RpcError): void {

@@ -6,6 +6,7 @@ import type { DecompressSettings } from '../call/decompress.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, RpcError, categoryFromCode } from '../errors.js'
 import { IdMap } from '../id-map.js'
+import type { Metadata } from '../metadata.js'
 import type { Close, Payload } from '../wire/message.js'
 import { sessionClosed } from './call-errors.js'
 import type { CallHolder, PendingCall } from './pending-call.js'
@@ -19,6 +20,7 @@ export class SharedSession implements SessionSink, CallHolder {
   readonly #settings: DecompressSettings
   readonly #onClosed: (session: SharedSession) => void
   #session!: Session
+  #headers!: Metadata
   #lastReqID = 0
 
   constructor (settings: DecompressSettings, onClosed: (session: SharedSession) => void) {
@@ -26,9 +28,10 @@ export class SharedSession implements SessionSink, CallHolder {
     this.#onClosed = onClosed
   }
 
-  /** The session exists. @param first a request that travelled in the Open. */
-  begin (session: Session, first: PendingCall | undefined): void {
+  /** The session exists. @param headers metadata of its OpenAck. @param first a request that travelled in the Open. */
+  begin (session: Session, headers: Metadata, first: PendingCall | undefined): void {
     this.#session = session
+    this.#headers = headers
     if (first === undefined) return
     this.#lastReqID = FIRST_REQ_ID
     this.#track(FIRST_REQ_ID, first)
@@ -59,7 +62,7 @@ export class SharedSession implements SessionSink, CallHolder {
     this.#pending.delete(reqID)
     // Almost never: the answer came before the request was whole.
     if (call.isSending) this.#stopSending(reqID, 'begun', sessionClosed())
-    call.answer(message, this.#settings)
+    call.answer(message, this.#headers, this.#settings)
   }
 
   onBadMessage (reqID: number, error: RpcError): void {

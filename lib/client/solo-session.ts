@@ -14,6 +14,7 @@ import type { CallHolder, PendingCall } from './pending-call.js'
 export class SoloSession implements SessionSink, CallHolder {
   #call: PendingCall | undefined
   #session!: Session
+  #headers!: Metadata
   #reqID = FIRST_REQ_ID
   readonly #settings: DecompressSettings
   readonly #on: { idle: (session: SoloSession) => void, closed: (session: SoloSession) => void }
@@ -23,9 +24,10 @@ export class SoloSession implements SessionSink, CallHolder {
     this.#on = on
   }
 
-  /** The session exists. @param firstTaken whether the request has travelled in the Open. */
-  begin (session: Session, call: PendingCall, firstTaken: boolean): void {
+  /** The session exists. @param headers metadata of its OpenAck. @param firstTaken whether the request has travelled in the Open. */
+  begin (session: Session, headers: Metadata, call: PendingCall, firstTaken: boolean): void {
     this.#session = session
+    this.#headers = headers
     if (firstTaken) this.#hold(call)
     else this.request(call)
   }
@@ -52,7 +54,7 @@ export class SoloSession implements SessionSink, CallHolder {
     if (call === undefined || message.reqID !== this.#reqID) return
     this.#call = undefined
     this.#reqID++
-    call.answer(message, this.#settings)
+    call.answer(message, this.#headers, this.#settings)
     this.#on.idle(this)
   }
 

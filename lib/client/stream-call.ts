@@ -4,10 +4,10 @@
  * trailers. Protocol 1.0, 5.3; 1.1, sections 2 and 5.
  */
 import type { Clock, Timer } from '../../types/clock.js'
-import type { CallOptions } from '../../types/client-options.js'
+import type { CallOptions, ClientStreamIO } from '../../types/client-options.js'
 import { ReceiveHalf } from '../call/receive-half.js'
 import type { DecompressSettings } from '../call/decompress.js'
-import type { MessageOptions } from '../../types/stream.js'
+import type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
 import { tooLarge } from '../connection/faults.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
@@ -15,7 +15,7 @@ import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import { Descr, NO_BYTES, Payload, RpcType } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
-import { abortError, deadlineError, sessionClosed } from './call-errors.js'
+import { abortError, deadlineError, rejected, sendAfterEnd, sessionClosed } from './call-errors.js'
 import { misuse } from './misuse.js'
 import { fitsOpen } from './open.js'
 import type { OpenRole, Opener } from './open.js'
@@ -33,6 +33,12 @@ export interface StreamHost {
   readonly onEnded: () => void
 }
 
+/** What a caller's stream stands on. */
+export interface CallerIO extends ClientStreamIO {
+  /** Says that no more will be sent. */
+  endSending (): void
+}
+
 interface EarlyMessage {
   readonly bytes: Uint8Array
   readonly metadata: readonly MetadataEntry[]
@@ -44,8 +50,11 @@ interface EarlyMessage {
 const SENT = Promise.resolve()
 const noop = (): void => {}
 
-export class StreamCall implements SessionSink, Opener {
-  readonly receive: ReceiveHalf
+export class StreamCall implements SessionSink, Opener, CallerIO {
+  /** What the caller's stream stands on: the call itself, unless interceptors stand between. */
+  io: CallerIO = this
+  /** Told once, when it is over. */
+  onOver: (error: RpcError | undefined) => void = noop
   /** Metadata of the OpenAck, once the server has accepted. */
   headers = new Metadata()
   /** Metadata of the Close, once the stream is over. */
@@ -61,11 +70,14 @@ export class StreamCall implements SessionSink, Opener {
   #isOver = false
   #error: RpcError | undefined
   #isOpening = false
+  /** Whether it only waits for its request to be opened. */
+  #isOpenDue = false
   #giveUpOpen: () => void = noop
   #resolveEnded: (error: RpcError | undefined) => void = noop
   #timer: Timer | undefined
   readonly #host: StreamHost
   readonly #type: RpcType
+  readonly #receive: ReceiveHalf
   readonly #descr = new Descr()
   #metadata = NO_METADATA
   #signal: AbortSignal | undefined
@@ -74,7 +86,7 @@ export class StreamCall implements SessionSink, Opener {
   constructor (host: StreamHost, type: RpcType) {
     this.#host = host
     this.#type = type
-    this.receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) }, host.clock)
+    this.#receive = new ReceiveHalf((cost) => { this.#session?.taken(cost) }, host.settings, (error) => { this.cancel(error) }, host.clock)
     this.ended = new Promise((resolve) => { this.#resolveEnded = resolve })
     host.onStarted()
   }
@@ -113,11 +125,12 @@ export class StreamCall implements SessionSink, Opener {
   }
 
   get error (): RpcError | undefined { return this.#error }
+  get isOver (): boolean { return this.#isOver }
 
   /** Sends one message, or puts it in line while the session is being opened. */
   send (bytes: Uint8Array, options?: MessageOptions): Promise<void> {
     if (this.#error !== undefined || this.#isOver) return rejected(this.#error ?? sessionClosed())
-    if (this.#isSendEnded) return rejected(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
+    if (this.#isSendEnded) return rejected(sendAfterEnd())
     if (this.#session === undefined) return this.#sendEarly(bytes, options, false)
     if (options?.metadata !== undefined) return this.#session.send(bytes, { metadata: metadataEntries(options.metadata) }) ?? SENT
     return this.#session.trySend(0, bytes) ? SENT : this.#session.send(bytes) ?? SENT
@@ -126,20 +139,39 @@ export class StreamCall implements SessionSink, Opener {
   /** Sends the one message of a Recv call, if there is one, and ends its half. A call whose request cannot be sent is no call. */
   sendRequest (bytes: Uint8Array | undefined): void {
     if (bytes !== undefined) {
-      const refusal = this.#earlyRefusal(bytes)
+      const refusal = this.refusal(bytes)
       // At once, or the handler would run without it.
       if (refusal !== undefined) return this.cancel(RpcError.from(refusal))
-      this.send(bytes).catch((error: unknown) => { this.cancel(RpcError.from(error)) })
+      this.io.send(bytes).catch((error: unknown) => { this.cancel(RpcError.from(error)) })
     }
-    this.endSending()
+    this.io.endSending()
   }
 
-  /** Says that no more will be sent. */
+  /** Why a message cannot be put in line behind so many others. */
+  refusal (bytes: Uint8Array, count = this.#early.length, waitingBytes = this.#earlyBytes): Error | undefined {
+    const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
+    if (!(bytes instanceof Uint8Array)) return misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array')
+    if (bytes.byteLength > maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`)
+    if (count > 0 && waitingBytes + bytes.byteLength > sendBufferBytes) {
+      return new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL })
+    }
+    return undefined
+  }
+
   endSending (): void {
     if (this.#isSendEnded || this.#isOver) return
     if (this.#session === undefined) this.#sendEarly(NO_BYTES, undefined, true).catch(noop)
     else this.#session.end()
     this.#isSendEnded = true
+    if (this.#isOpenDue) this.#open()
+  }
+
+  recv (): AsyncIterableIterator<Uint8Array> { return this.#receive.recv(() => { this.left() }) }
+  messages (): AsyncIterableIterator<ReceivedMessage> { return this.#receive.messages(() => { this.left() }) }
+
+  /** Its reader has left the loop: that ends a server stream, for nobody else will read. */
+  left (): void {
+    if (this.#type === RpcType.Recv) this.cancel(new RpcError(Category.Canceled, 'canceled by the caller'))
   }
 
   /** Ends the call from this side: the server's handler is told by its signal. */
@@ -176,7 +208,7 @@ export class StreamCall implements SessionSink, Opener {
 
   onMessage (message: Payload, cost: number): void {
     if (message.errCode !== 0 && this.#host.isMinor1()) throw new ProtocolError('ErrCode on a stream', { scope: 'session', category: Category.InvalidArgument })
-    this.receive.push(message, cost)
+    this.#receive.push(message, cost)
   }
 
   /** A server's EndStream is optional: the outcome comes with the Close. */
@@ -205,8 +237,9 @@ export class StreamCall implements SessionSink, Opener {
     if (this.#isOver) return
     const { role, clock } = this.#host
     if (role.refusal !== undefined) return this.#over(role.refusal)
-    // A Recv call ends its half with its request; there may be none.
-    if (this.#type === RpcType.Recv && !this.#isSendEnded) this.endSending()
+    // The request of a Recv call travels with it: a wrapper may still have that in hand.
+    this.#isOpenDue = this.#type === RpcType.Recv && !this.#isSendEnded
+    if (this.#isOpenDue) return
     this.#isOpening = true
     this.#giveUpOpen = role.open({
       descr: this.#descr,
@@ -228,7 +261,7 @@ export class StreamCall implements SessionSink, Opener {
   }
 
   #sendEarly (bytes: Uint8Array, options: MessageOptions | undefined, endStream: boolean): Promise<void> {
-    const refusal = this.#earlyRefusal(bytes)
+    const refusal = this.refusal(bytes)
     if (refusal !== undefined) return rejected(refusal)
     this.#earlyBytes += bytes.byteLength
     const promise = new Promise<void>((resolve, reject) => {
@@ -238,22 +271,14 @@ export class StreamCall implements SessionSink, Opener {
       if (endStream && last !== undefined && last.bytes.byteLength > 0 && (this.#early.length > 1 || !this.#isOpening)) this.#early[this.#early.length - 1] = { ...last, endStream }
       else {
         this.#early.push({ bytes, metadata: metadataEntries(options?.metadata), endStream, resolve, reject })
+        // A Recv call sends one message, its request.
+        if (this.#type === RpcType.Recv && !endStream) this.endSending()
         return
       }
       resolve()
     })
     promise.catch(noop)
     return promise
-  }
-
-  #earlyRefusal (bytes: Uint8Array): Error | undefined {
-    const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
-    if (!(bytes instanceof Uint8Array)) return misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array')
-    if (bytes.byteLength > maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`)
-    if (this.#early.length > 0 && this.#earlyBytes + bytes.byteLength > sendBufferBytes) {
-      return new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL })
-    }
-    return undefined
   }
 
   #sendQueued (session: Session, message: EarlyMessage): void {
@@ -285,14 +310,9 @@ export class StreamCall implements SessionSink, Opener {
     const early = this.#early
     this.#early = []
     for (const message of early) message.reject(error ?? sessionClosed())
-    this.receive.end(error)
+    this.#receive.end(error)
+    this.onOver(error)
     this.#resolveEnded(error)
     this.#host.onEnded()
   }
-}
-
-function rejected (error: Error): Promise<void> {
-  const promise = Promise.reject(error)
-  promise.catch(noop)
-  return promise
 }

@@ -33,31 +33,31 @@ export class ClientBiDirStream extends CallerStream {
    * it, and memory stays bounded. Do not change the bytes before that.
    * @throws RpcError with the call's error once it is over.
    */
-  send (bytes: Uint8Array, options?: MessageOptions): Promise<void> { return this.stream.send(bytes, options) }
+  send (bytes: Uint8Array, options?: MessageOptions): Promise<void> { return this.stream.io.send(bytes, options) }
 
   /** Says that no more will be sent; messages of the server still arrive. */
-  closeSend (): void { this.stream.endSending() }
+  closeSend (): void { this.stream.io.endSending() }
 
   /** Messages of the server. Ends when the handler ended well, throws the call's error otherwise. Leaving the loop early does not end the call. */
-  recv (): AsyncIterableIterator<Uint8Array> { return this.stream.receive.recv() }
+  recv (): AsyncIterableIterator<Uint8Array> { return this.stream.io.recv() }
 
   /** Like `recv`, with the metadata of each message. */
-  messages (): AsyncIterableIterator<ReceivedMessage> { return this.stream.receive.messages() }
+  messages (): AsyncIterableIterator<ReceivedMessage> { return this.stream.io.messages() }
 }
 
 /** The client streams, the server answers once. */
 export class ClientSendStream extends CallerStream {
   /** See {@link ClientBiDirStream.send}. */
-  send (bytes: Uint8Array, options?: MessageOptions): Promise<void> { return this.stream.send(bytes, options) }
+  send (bytes: Uint8Array, options?: MessageOptions): Promise<void> { return this.stream.io.send(bytes, options) }
 
   /**
    * Says that no more will be sent and waits for the handler's answer: its bytes, empty when it has none.
    * @throws RpcError the call's error.
    */
   async close (): Promise<Uint8Array> {
-    this.stream.endSending()
+    this.stream.io.endSending()
     let answer: Uint8Array = NO_BYTES
-    for await (const bytes of this.stream.receive.recv()) answer = bytes
+    for await (const bytes of this.stream.io.recv()) answer = bytes
     return answer
   }
 }
@@ -67,8 +67,8 @@ export class ClientRecvStream extends CallerStream implements AsyncIterable<Uint
   [Symbol.asyncIterator] (): AsyncIterableIterator<Uint8Array> { return this.recv() }
 
   /** Messages of the server. Ends when the handler ended well, throws the call's error otherwise. */
-  recv (): AsyncIterableIterator<Uint8Array> { return this.stream.receive.recv(() => { this.cancel() }) }
+  recv (): AsyncIterableIterator<Uint8Array> { return this.stream.io.recv() }
 
   /** Like `recv`, with the metadata of each message. */
-  messages (): AsyncIterableIterator<ReceivedMessage> { return this.stream.receive.messages(() => { this.cancel() }) }
+  messages (): AsyncIterableIterator<ReceivedMessage> { return this.stream.io.messages() }
 }

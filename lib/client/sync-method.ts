@@ -8,12 +8,12 @@ import type { Clock } from '../../types/clock.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import { compose } from '../call/interceptor.js'
 import { tooLarge } from '../connection/faults.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/limits.js'
 import type { RpcError } from '../errors.js'
 import { NO_METADATA } from '../metadata.js'
 import { Descr, Payload, RpcType } from '../wire/message.js'
-import type { Session, SessionSink } from '../connection/session.js'
 import { fitsOpen } from './open.js'
-import type { OpenRequest, OpenRole } from './open.js'
+import type { OpenRequest, OpenRole, Opener } from './open.js'
 import { PendingCall } from './pending-call.js'
 import { FIRST_REQ_ID, SharedSession } from './shared-session.js'
 import { SoloSession } from './solo-session.js'
@@ -71,7 +71,7 @@ export class SyncMethod {
     const { interceptors } = this.#host
     if (interceptors.length === 0) return this.#start(request, options, true)
     const innermost = (call: UnaryClientCall): Promise<UnaryAnswer> => this.#start(call.request, call.options, true)
-    return compose(interceptors, innermost)({ ...this.#name, request, options: options ?? {} })
+    return compose(interceptors, innermost)({ ...this.#name, type: RpcType.Synchronous, request, options: options ?? {} })
   }
 
   #start (request: Uint8Array, options: CallOptions | undefined, wantsMetadata: false): Promise<Uint8Array>
@@ -104,12 +104,14 @@ export class SyncMethod {
 
   #dispatch (call: PendingCall): void {
     if (call.isSettled) return
-    if (this.#shared !== undefined) return this.#shared.request(call)
     const minor = this.#host.minor()
+    // More than one request may carry travels in an Open of its own.
+    if (minor === 1 && call.metadata.length > 0 && encodedMetadataBytes(call.metadata) > MAX_MESSAGE_METADATA_BYTES) return this.#openSolo(call, false)
+    if (this.#shared !== undefined) return this.#shared.request(call)
     if (minor === 0) {
       const solo = call.isPlain ? this.#idle.pop() : undefined
       if (solo !== undefined) solo.request(call)
-      else this.#openSolo(call)
+      else this.#openSolo(call, false)
       return
     }
     if (this.#isOpening) {
@@ -118,27 +120,28 @@ export class SyncMethod {
     }
     this.#isOpening = true
     // What only 1.1 can say for one request must stand in the Open while a 1.0 server may read it.
-    if (minor === undefined && !call.isPlain) this.#openSolo(call)
+    if (minor === undefined && !call.isPlain) this.#openSolo(call, true)
     else this.#openShared(call)
   }
 
   #openShared (call: PendingCall): void {
-    this.#open(call, { first: this.#first(call, true), metadata: NO_METADATA, deadlineMS: 0n }, (create, firstTaken) => {
+    this.#open(call, { first: this.#first(call, true), metadata: NO_METADATA, deadlineMS: 0n }, true, (create, headers, firstTaken) => {
       if (this.#host.minor() !== 1) {
         const solo = this.#newSolo(true)
-        return solo.begin(create(solo), call, false)
+        return solo.begin(create(solo), headers, call, false)
       }
       const shared = this.#shared = new SharedSession(this.#host.settings, (closed) => { if (this.#shared === closed) this.#shared = undefined })
-      shared.begin(create(shared), firstTaken ? call : undefined)
+      shared.begin(create(shared), headers, firstTaken ? call : undefined)
       if (!firstTaken) shared.request(call)
     })
   }
 
-  #openSolo (call: PendingCall): void {
+  /** @param isAwaited whether others wait for the answer to learn what the server speaks. */
+  #openSolo (call: PendingCall, isAwaited: boolean): void {
     const leftMS = deadlineMS(call.deadlineAt, this.#host.clock.now())
-    this.#open(call, { first: this.#first(call, false), metadata: call.metadata, deadlineMS: leftMS }, (create, firstTaken) => {
+    this.#open(call, { first: this.#first(call, false), metadata: call.metadata, deadlineMS: leftMS }, isAwaited, (create, headers, firstTaken) => {
       const solo = this.#newSolo(call.isPlain)
-      solo.begin(create(solo), call, firstTaken)
+      solo.begin(create(solo), headers, call, firstTaken)
     })
   }
 
@@ -156,20 +159,20 @@ export class SyncMethod {
     })
   }
 
-  #open (call: PendingCall, wanted: Omit<OpenRequest, 'descr'>, onOpened: (create: (sink: SessionSink) => Session, firstTaken: boolean) => void): void {
+  #open (call: PendingCall, wanted: Omit<OpenRequest, 'descr'>, isAwaited: boolean, onOpened: Opener['onOpened']): void {
     const { refusal } = this.#host.role
-    if (refusal !== undefined) return this.#refused(call, refusal)
+    if (refusal !== undefined) return this.#refused(call, isAwaited, refusal)
     const giveUp = this.#host.role.open({ descr: this.#descr, ...wanted }, {
-      onOpened: (create, _headers, firstTaken) => {
-        onOpened(create, firstTaken)
-        this.#opened()
+      onOpened: (create, headers, firstTaken) => {
+        onOpened(create, headers, firstTaken)
+        if (isAwaited) this.#opened()
       },
-      onRefused: (error) => { this.#refused(call, error) }
+      onRefused: (error) => { this.#refused(call, isAwaited, error) }
     })
     call.holder = {
       giveUp: () => {
         giveUp()
-        this.#opened()
+        if (isAwaited) this.#opened()
       }
     }
   }
@@ -195,7 +198,8 @@ export class SyncMethod {
   }
 
   /** What the Open of a plain call is refused for, the others would be refused for too. */
-  #refused (call: PendingCall, error: RpcError): void {
+  #refused (call: PendingCall, isAwaited: boolean, error: RpcError): void {
+    if (!isAwaited) return call.fail(error)
     if (!call.isPlain) {
       call.fail(error)
       return this.#opened()

@@ -18,7 +18,7 @@ import { CloseCode } from '../../types/transport.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 import { Backlog } from './backlog.js'
 import { Batch } from './batch.js'
-import { MAX_MESSAGE_METADATA_BYTES } from './metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES } from './limits.js'
 import { MAX_CHUNK_BYTES } from './outbox.js'
 import type { Outbox } from './outbox.js'
 import { stalled } from './faults.js'
@@ -79,7 +79,8 @@ export class Connection implements SessionOwner, TransportSink {
   readonly #transport: Transport
   readonly #reader: MessageReader
   readonly #batch: Batch
-  readonly #backlog: Backlog
+  /** Made for a 1.0 peer. */
+  #backlog: Backlog | undefined
   /** Made when the first large message comes: most connections never see one. */
   #places: Places | undefined
   readonly #sessions = new IdMap<Session>()
@@ -92,7 +93,6 @@ export class Connection implements SessionOwner, TransportSink {
     this.lastReceivedAt = this.idleSince = clock.now()
     this.#floodGuard = new FloodGuard(this.idleSince)
     this.#batch = new Batch(transport, clock)
-    this.#backlog = new Backlog(transport, settings.recvBufferBytes)
     this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
       // Until both know what they speak there is nothing larger to say.
@@ -106,6 +106,7 @@ export class Connection implements SessionOwner, TransportSink {
 
   get state (): ConnectionState { return this.#state }
   get isOpen (): boolean { return this.#state === ConnectionState.Open }
+  get isClosed (): boolean { return this.#state === ConnectionState.Closed }
   get remoteAddress (): string | undefined { return this.#transport.remoteAddress }
   /** The minor version agreed; undefined before the first Open or OpenAck. */
   get minor (): 0 | 1 | undefined { return this.#minor }
@@ -115,7 +116,7 @@ export class Connection implements SessionOwner, TransportSink {
   get sentBytes (): number { return this.#batch.sentBytes }
   get unsentBytes (): number { return this.#batch.unsentBytes }
   /** Whether reading is paused because a 1.0 peer sent more than is taken. */
-  get isPaused (): boolean { return this.#backlog.isPaused }
+  get isPaused (): boolean { return this.#backlog?.isPaused === true }
 
   // --- negotiation, called by the role
 
@@ -190,7 +191,11 @@ export class Connection implements SessionOwner, TransportSink {
     this.#role.handleReleased(session)
   }
 
-  hold (_session: Session, bytes: number): void { this.#backlog.hold(bytes, () => this.clock.now()) }
+  hold (_session: Session, bytes: number): void {
+    this.#backlog ??= new Backlog(this.#transport, this.settings.recvBufferBytes)
+    this.#backlog.hold(bytes, () => this.clock.now())
+  }
+
   requestPlace (session: Session): void { (this.#places ??= new Places(this.settings.reassemblyPlaces)).request(session) }
   releasePlace (session: Session): void { this.#places?.release(session) }
 
@@ -254,8 +259,8 @@ export class Connection implements SessionOwner, TransportSink {
     if (this.#batch.isStalled(now, stallTimeoutMs)) {
       return this.destroy(new RpcError(Category.Unavailable, 'the peer stopped reading', { code: ErrorCode.SLOW_READER }))
     }
-    if (this.#backlog.wantsPong(now)) this.sendControl(new Pong())
-    if (this.#backlog.isStuck(now, stallTimeoutMs)) this.#closeLargestHolder()
+    if (this.#backlog?.wantsPong(now) === true) this.sendControl(new Pong())
+    if (this.#backlog?.isStuck(now, stallTimeoutMs) === true) this.#closeLargestHolder()
     const half = effectiveWindow(windowBytes) / 2
     for (const session of this.#sessions.values()) {
       const { blockedSince } = session.outbox

@@ -6,6 +6,7 @@
  *    granted by the peer --grant()--> SendCredit --spend()--> frames we write
  *    frames we receive --charge()--> ReceiveCredit --take()--> bytes to give back in a WindowUpdate
  */
+import type { Clock } from '../../types/clock.js'
 
 /** The smallest window a session can have; smaller announcements are raised to it by both sides. */
 export const MIN_WINDOW_BYTES = 128 * 1024
@@ -20,6 +21,8 @@ export const FRAME_COST_OVERHEAD = 64
 export function effectiveWindow (announced: number): number {
   return Math.min(Math.max(announced, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES)
 }
+
+const NO_CLOCK = { now: () => 0 }
 
 /** Half a window that passes in less than this is returned too often. */
 const SHORT_MS = 10
@@ -88,18 +91,18 @@ export class ReceiveCredit {
   #returnedAt: number
   readonly #announced: number
   readonly #budget: GrowthBudget | undefined
-  readonly #now: () => number
+  readonly #clock: Pick<Clock, 'now'>
 
   /**
    * @param window the effective window, Infinity where the peer knows no credit.
-   * @param budget what it may grow by; without one it does not grow. @param now the clock, milliseconds.
+   * @param budget what it may grow by; without one it does not grow. @param clock what tells how fast it passes.
    */
-  constructor (window: number, budget?: GrowthBudget, now: () => number = () => 0) {
+  constructor (window: number, budget?: GrowthBudget, clock: Pick<Clock, 'now'> = NO_CLOCK) {
     this.#outstanding = this.#window = this.#announced = window
     this.#half = window / 2
     this.#budget = budget
-    this.#now = now
-    this.#returnedAt = budget === undefined ? 0 : now()
+    this.#clock = clock
+    this.#returnedAt = clock.now()
   }
 
   /** Takes the cost of an arrived frame off the peer's credit; false when it had too little. */
@@ -131,7 +134,7 @@ export class ReceiveCredit {
   #growth (): number {
     const budget = this.#budget
     if (budget === undefined || this.#window >= budget.maxWindow) return 0
-    const now = this.#now()
+    const now = this.#clock.now()
     const isHeldUp = this.#isExhausted || now - this.#returnedAt < SHORT_MS
     this.#returnedAt = now
     this.#isExhausted = false

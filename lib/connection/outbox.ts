@@ -14,7 +14,7 @@ import { metadataTooLarge, rejected, tooLarge } from './faults.js'
 import { FRAME_COST_OVERHEAD } from './flow-control.js'
 import type { SendCredit } from './flow-control.js'
 import { Inbox } from './inbox.js'
-import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './limits.js'
 import { Outgoing, weightOf } from './outgoing.js'
 import type { ConnectionSettings } from './settings.js'
 

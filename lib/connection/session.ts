@@ -16,7 +16,7 @@ import { Assembly, checkChunk } from './assembly.js'
 import { SESSION_CLOSED, messageTooLarge, metadataTooLarge, rejected } from './faults.js'
 import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
 import type { GrowthBudget } from './flow-control.js'
-import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './limits.js'
 import { Outbox, errorText } from './outbox.js'
 import type { OutboxOwner, SendOptions } from './outbox.js'
 import { SessionState, canReceive, canSend, nextSessionState } from './session-state.js'
@@ -90,7 +90,7 @@ export class Session {
     this.type = init.type
     const isMinor1 = owner.isMinor1
     this.outbox = new Outbox(owner, init.id, new SendCredit(isMinor1 ? effectiveWindow(init.peerWindow) : Infinity), init.peerMaxBytes)
-    this.#credit = isMinor1 ? new ReceiveCredit(effectiveWindow(owner.settings.windowBytes), owner.growth, () => owner.clock.now()) : new ReceiveCredit(Infinity)
+    this.#credit = isMinor1 ? new ReceiveCredit(effectiveWindow(owner.settings.windowBytes), owner.growth, owner.clock) : new ReceiveCredit(Infinity)
   }
 
   get state (): SessionState { return this.#state }

@@ -3,11 +3,10 @@
  * one place, in their order. Pure: it looks, the connection acts.
  */
 import { Category, ErrorCode, RpcError } from '../errors.js'
-import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes, metadataBytes } from '../connection/metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES, MAX_NAME_BYTES, encodedMetadataBytes, metadataBytes } from '../connection/limits.js'
 import { MAX_CHUNK_BYTES } from '../connection/outbox.js'
 import { RpcType } from '../wire/message.js'
 import type { Open, Payload } from '../wire/message.js'
-import { MAX_NAME_BYTES } from './registry.js'
 import type { Registration, Registry } from './registry.js'
 
 const MAX_TRACE_ID_BYTES = 16

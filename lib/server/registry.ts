@@ -1,4 +1,5 @@
 /** Which handler serves which RPC. Names are compared exactly; names with a slash cannot collide. */
+import { MAX_NAME_BYTES } from '../connection/limits.js'
 import { ErrorCode } from '../errors.js'
 import type { StreamServerInterceptor, UnaryServerInterceptor } from '../../types/interceptor.js'
 import { RpcType } from '../wire/message.js'
@@ -26,8 +27,6 @@ export interface Registration extends HandlerInfo {
   readonly interceptors: InterceptorSource | undefined
 }
 
-/** The longest package, service or call name, bytes. */
-export const MAX_NAME_BYTES = 1024
 const RPC_TYPES: readonly number[] = Object.values(RpcType)
 const encoder = new TextEncoder()
 

@@ -1,5 +1,5 @@
 /** What a handler has to say at once, in the answer to the Open, before it runs (protocol 1.0, section 7). */
-import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from '../connection/limits.js'
 import { NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import type { RpcError } from '../errors.js'

@@ -63,8 +63,6 @@ type Call = StreamCall | SyncCalls
 export class ServerConn implements Role, ConnectionView {
   readonly id: number
   readonly connection: Connection
-  /** Resolves when the connection is over, whatever ended it. */
-  readonly closed: Promise<void>
   #isDraining = false
   #isPacked = false
   /** What had been opened and asked at the last look, and when it had last changed, clock milliseconds. */
@@ -76,7 +74,9 @@ export class ServerConn implements Role, ConnectionView {
   #error: RpcError | undefined
   /** Look whether the drain is over; one for each that waits for it. */
   readonly #drainChecks = new Set<() => void>()
-  #resolveClosed: () => void = () => {}
+  /** Made for the first who asks: most connections nobody waits for. */
+  #closed: Promise<void> | undefined
+  #resolveClosed: (() => void) | undefined
   readonly #gate: RequestGate
   readonly #init: ServerConnInit
 
@@ -84,10 +84,19 @@ export class ServerConn implements Role, ConnectionView {
     this.#init = init
     this.id = init.id
     this.#gate = new RequestGate(init.maxRequests)
-    this.closed = new Promise((resolve) => { this.#resolveClosed = resolve })
     this.connection = new Connection(init.transport, this, init.settings, init.services.clock)
   }
 
+  /** Resolves when the connection is over, whatever ended it. */
+  get closed (): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      if (this.connection.isClosed) resolve()
+      else this.#resolveClosed = resolve
+    })
+    return this.#closed
+  }
+
+  get log (): Logger { return this.#init.log }
   get remoteAddress (): string | undefined { return this.connection.remoteAddress }
   get minor (): 0 | 1 | undefined { return this.connection.minor }
   /** Whether no new sessions are taken. */
@@ -197,8 +206,8 @@ export class ServerConn implements Role, ConnectionView {
   handleClosed (error: RpcError | undefined): void {
     this.#error ??= error
     this.#checkDrains()
-    this.#init.onClosed(this, error)
-    this.#resolveClosed()
+    this.#init.onClosed(this, this.#error)
+    this.#resolveClosed?.()
   }
 
   // ---

@@ -189,7 +189,6 @@ export class Server {
       transport.destroy()
       throw refusal
     }
-    const destroy = (): void => { connection.connection.destroy(new RpcError(Category.Unavailable, 'serving was aborted', { code: ErrorCode.CLOSED, cause: signal?.reason })) }
     const connection = new ServerConn({
       id: ++this.#lastConnection,
       transport,
@@ -202,23 +201,13 @@ export class Server {
       maxSessions: this.options.maxSessionsPerConnection,
       maxRequests: this.options.maxRequestsPerConnection,
       overload: this.#overload,
-      onClosed: (closed) => {
-        this.#connections.delete(closed)
-        this.#endedBytes.received += closed.connection.receivedBytes
-        this.#endedBytes.sent += closed.connection.sentBytes
-        this.#observer.connectionEnded(closed, closed.error)
-        signal?.removeEventListener('abort', destroy)
-        if (this.#connections.size > 0) return
-        this.#sweepTimer?.stop()
-        this.#sweepTimer = undefined
-      }
+      onClosed: this.#handleClosed
     })
     this.#connections.add(connection)
     this.#sweepTimer ??= this.#clock.timer(SWEEP_MS, this.#sweep)
-    signal?.addEventListener('abort', destroy, { once: true })
     this.#observer.connectionStarted(connection)
     connection.connection.start()
-    if (signal?.aborted === true) destroy()
+    if (signal !== undefined) destroyOnAbort(connection, signal)
     return connection
   }
 
@@ -234,11 +223,30 @@ export class Server {
     return finished.every(Boolean)
   }
 
+  readonly #handleClosed = (connection: ServerConn, error: RpcError | undefined): void => {
+    this.#connections.delete(connection)
+    this.#endedBytes.received += connection.connection.receivedBytes
+    this.#endedBytes.sent += connection.connection.sentBytes
+    this.#observer.connectionEnded(connection, error)
+    if (error === undefined) connection.log.debug('RPC connection ended')
+    else connection.log.info({ err: error }, 'RPC connection ended')
+    if (this.#connections.size > 0) return
+    this.#sweepTimer?.stop()
+    this.#sweepTimer = undefined
+  }
+
   readonly #sweep = (): void => {
     this.#sweepTimer = this.#clock.timer(SWEEP_MS, this.#sweep)
     const now = this.#clock.now()
     for (const connection of this.#connections) connection.sweep(now, this.options)
   }
+}
+
+function destroyOnAbort (connection: ServerConn, signal: AbortSignal): void {
+  const destroy = (): void => { connection.connection.destroy(new RpcError(Category.Unavailable, 'serving was aborted', { code: ErrorCode.CLOSED, cause: signal.reason })) }
+  if (signal.aborted) return destroy()
+  signal.addEventListener('abort', destroy, { once: true })
+  connection.closed.then(() => { signal.removeEventListener('abort', destroy) }, () => {})
 }
 
 function settingsOf (options: Resolved<ServerOptions>, compressors: CompressorRegistry): ConnectionSettings {

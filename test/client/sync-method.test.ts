@@ -70,6 +70,52 @@ t.test('1.1', async t => {
     t.equal(open.metadata.length, 0)
   })
 
+  await t.test('metadata beyond what a request may carry travel in an Open of their own, now as before; nobody waits for it', async t => {
+    const { peer, method, client } = await ready(t)
+    const large = { metadata: { k: 'v'.repeat(20_000) } }
+    const one = watch(method.exchange(text('large'), large))
+    const other = watch(method.call(text('small')))
+    const open = await peer.expect('open')
+    t.match(open.first, { reqID: 1, payload: text('large') })
+    t.equal(open.metadata[0]?.value.byteLength, 20_000)
+    await peer.expect('payload', { sessionID: 1, reqID: 2, payload: text('small') })
+    peer.send(msg.ack({ openID: open.openID, sessionID: 2, metadata: [{ key: 'h', value: text('2') }] }), msg.payload({ sessionID: 2, reqID: 1, payload: text('LARGE') }))
+    await peer.expect('close', { sessionID: 2 })
+    peer.send(msg.payload({ sessionID: 1, reqID: 2, payload: text('SMALL') }))
+    await until(() => one.isSettled && other.isSettled)
+    t.equal(one.value?.headers.get('h'), '2')
+    t.equal(str(other.value ?? NO_BYTES), 'SMALL')
+
+    const refused = watch(method.call(text('large'), large))
+    const still = watch(method.call(text('small')))
+    const { openID } = await peer.expect('open')
+    peer.send(msg.ack({ openID, errCode: Category.ResourceExhausted, error: 'no' }))
+    await until(() => refused.isSettled)
+    t.equal(refused.error?.category, Category.ResourceExhausted)
+    t.notOk(still.isSettled, 'its refusal is its own')
+    await peer.expect('payload', { sessionID: 1, reqID: 3 })
+
+    const controller = new AbortController()
+    const canceled = watch(method.call(text('large'), { ...large, signal: controller.signal }))
+    await peer.expect('open')
+    controller.abort()
+    await until(() => canceled.isSettled)
+    t.equal(canceled.error?.category, Category.Canceled)
+    t.equal(client.running, 1)
+  })
+
+  await t.test('the response headers of the session come with each answer', async t => {
+    const { peer, method } = await ready(t, { ack: { metadata: [{ key: 'region', value: text('north') }] } })
+    for (const reqID of [2, 3]) {
+      const call = watch(method.exchange(text('x')))
+      await peer.expect('payload', { reqID })
+      peer.send(msg.payload({ reqID, payload: text('X') }))
+      await until(() => call.isSettled)
+      t.equal(call.value?.headers.get('region'), 'north')
+      call.value?.headers.set('region', 'changed by one caller')
+    }
+  })
+
   await t.test('and in the Open before, of a session that serves this call alone', async t => {
     const { client, peer } = scriptedServer(t, { keepAliveIntervalMs: 0 })
     const method = client.sync('p', 'S', 'Sync')
@@ -278,9 +324,9 @@ t.test('1.1', async t => {
   await t.test('but not for what was in the Open of another', async t => {
     const { client, peer } = scriptedServer(t)
     const method = client.sync('p', 'S', 'Sync')
-    const calls = [watch(method.call(text('a'), { metadata: { large: 'x'.repeat(70_000) } })), watch(method.call(text('b')))]
+    const calls = [watch(method.call(text('a'), { metadata: { large: 'x'.repeat(20_000) } })), watch(method.call(text('b')))]
     const one = await peer.expect('open')
-    peer.send(msg.ack({ openID: one.openID, errCode: 8, error: 'metadata exceed 65536 bytes' }))
+    peer.send(msg.ack({ openID: one.openID, errCode: 8, error: 'metadata exceed 10000 bytes' }))
     const two = await peer.expect('open')
     t.equal(calls[0]?.error?.category, Category.ResourceExhausted)
     t.notOk(calls[1]?.isSettled)
@@ -312,7 +358,7 @@ t.test('1.1', async t => {
 
   await t.test('messages beyond a limit fail locally', async t => {
     const { peer, method } = await ready(t, { maxSendMsgSize: 1000, ack: { maxPayloadSize: 100 } })
-    const calls = [watch(method.call(new Uint8Array(1001))), watch(method.call(new Uint8Array(101))), watch(method.call(text('x'), { metadata: { k: 'x'.repeat(20_000) } }))]
+    const calls = [watch(method.call(new Uint8Array(1001))), watch(method.call(new Uint8Array(101))), watch(method.call(text('x'), { metadata: { k: 'x'.repeat(70_000) } }))]
     await until(() => calls.every((call) => call.isSettled))
     t.same(calls.map((call) => call.error?.code), [ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.METADATA_TOO_LARGE])
     await peer.expectSilence()

@@ -82,7 +82,7 @@ t.test('a window that grows', t => {
   const setUp = (budgetBytes = 16 * window, maxWindow = 4 * window): { credit: ReceiveCredit, budget: GrowthBudget, at: (ms: number) => void } => {
     let now = 0
     const budget = new GrowthBudget(maxWindow, budgetBytes)
-    return { credit: new ReceiveCredit(window, budget, () => now), budget, at: (ms) => { now = ms } }
+    return { credit: new ReceiveCredit(window, budget, { now: () => now }), budget, at: (ms) => { now = ms } }
   }
 
   t.test('when the peer used it up and the reader keeps up', t => {

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { CompressorRegistry } from '../../lib/compression/registry.js'
 import { SendCredit, frameCost } from '../../lib/connection/flow-control.js'
-import { MAX_MESSAGE_METADATA_BYTES, metadataBytes } from '../../lib/connection/metadata-limit.js'
+import { MAX_MESSAGE_METADATA_BYTES, metadataBytes } from '../../lib/connection/limits.js'
 import { MAX_CHUNK_BYTES, Outbox, errorText } from '../../lib/connection/outbox.js'
 import type { OutboxOwner } from '../../lib/connection/outbox.js'
 import type { ConnectionSettings } from '../../lib/connection/settings.js'

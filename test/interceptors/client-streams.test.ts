@@ -40,13 +40,15 @@ t.test('the first is the outermost, and each sees the end', async (t) => {
 t.test('they see the names, the kind and the caller\'s options', async (t) => {
   const seen: unknown[] = []
   const { client } = engineWith(t, (call, next) => {
-    seen.push(call)
+    const { wrap, ...plain } = call
+    t.type(wrap, 'function')
+    seen.push(plain)
     return next(call)
   })
   client.biDir('p', 'S', 'Chat').closeSend()
   await client.send('p', 'S', 'Up').close()
   await texts(client.recv('p', 'S', 'Down', { metadata: { a: 'b' }, timeoutMs: 5000 }))
-  const names = { package: 'p', service: 'S' }
+  const names = { package: 'p', service: 'S', wrappers: [] }
   t.strictSame(seen, [
     { ...names, call: 'Chat', type: RpcType.BiDirectional, options: {} },
     { ...names, call: 'Up', type: RpcType.Send, options: {} },

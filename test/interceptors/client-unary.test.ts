@@ -4,6 +4,7 @@ import type { UnaryClientInterceptor } from '../../types/client-options.js'
 import { Category, RpcError } from '../../lib/errors.js'
 import { Metadata } from '../../lib/metadata.js'
 import { SyncHandler } from '../../lib/server/handlers.js'
+import { RpcType } from '../../lib/wire/message.js'
 import { bytes, failureOf, makeEngine, text } from '../helpers/engine.js'
 import type { Engine } from '../helpers/engine.js'
 
@@ -26,7 +27,7 @@ t.test('the first is the outermost', async (t) => {
   t.strictSame(seen, ['a in', 'b in', 'b out', 'a out'])
 })
 
-t.test('they see the names, the request and the caller\'s options', async (t) => {
+t.test('they see the names, the kind, the request and the caller\'s options', async (t) => {
   const seen: unknown[] = []
   const { client } = engineWith(t, (call, next) => {
     seen.push({ ...call, request: text(call.request) })
@@ -36,16 +37,16 @@ t.test('they see the names, the request and the caller\'s options', async (t) =>
   await client.sync('p', 'S', 'Echo').call(bytes('x'), { signal, timeoutMs: 5000, metadata: { a: 'b' } })
   await client.sync('p', 'S', 'Echo').call(bytes('y'))
   t.strictSame(seen, [
-    { package: 'p', service: 'S', call: 'Echo', request: 'x', options: { signal, timeoutMs: 5000, metadata: { a: 'b' } } },
-    { package: 'p', service: 'S', call: 'Echo', request: 'y', options: {} }
+    { package: 'p', service: 'S', call: 'Echo', type: RpcType.Synchronous, request: 'x', options: { signal, timeoutMs: 5000, metadata: { a: 'b' } } },
+    { package: 'p', service: 'S', call: 'Echo', type: RpcType.Synchronous, request: 'y', options: {} }
   ])
 })
 
 t.test('they may change the request, the metadata and the answer', async (t) => {
   const { client, server } = engineWith(t, async (call, next) => {
     const metadata = new Metadata(call.options.metadata).set('authorization', 'Bearer s3cret')
-    const { payload, metadata: trailers } = await next({ ...call, request: bytes(text(call.request).toUpperCase()), options: { ...call.options, metadata } })
-    return { payload: bytes(`<${text(payload)}>`), metadata: trailers.set('seen', 'yes') }
+    const { payload, metadata: trailers, headers } = await next({ ...call, request: bytes(text(call.request).toUpperCase()), options: { ...call.options, metadata } })
+    return { payload: bytes(`<${text(payload)}>`), metadata: trailers.set('seen', 'yes'), headers }
   })
   server.register('p', 'S', 'Show', new SyncHandler(async (_context, request, metadata) => bytes(`${text(request)} ${metadata.get('tenant') ?? ''} ${metadata.get('authorization') ?? ''}`)))
   const { payload, metadata } = await client.sync('p', 'S', 'Show').exchange(bytes('tea'), { metadata: { tenant: 'acme' } })
@@ -99,7 +100,7 @@ t.test('example: a call that failed for a passing reason is made again', async (
 })
 
 t.test('one that never calls next answers by itself; nothing is sent', async (t) => {
-  const { client, server } = engineWith(t, async (call) => ({ payload: bytes(`cached ${call.call}`), metadata: new Metadata() }))
+  const { client, server } = engineWith(t, async (call) => ({ payload: bytes(`cached ${call.call}`), metadata: new Metadata(), headers: new Metadata() }))
   t.equal(text(await client.sync('p', 'S', 'Echo').call(bytes('x'))), 'cached Echo')
   t.equal(server.stats().callsStarted, 0)
 })

@@ -2,7 +2,8 @@ import t from 'tap'
 import { ErrorCode } from '../../lib/errors.js'
 import { BiDirHandler, RecvHandler, SendHandler, SyncHandler } from '../../lib/server/handlers.js'
 import type { Handler } from '../../lib/server/handlers.js'
-import { MAX_NAME_BYTES, Registry } from '../../lib/server/registry.js'
+import { MAX_NAME_BYTES } from '../../lib/connection/limits.js'
+import { Registry } from '../../lib/server/registry.js'
 import { RpcType } from '../../lib/wire/message.js'
 
 const handler = new SyncHandler((_context, request) => request)

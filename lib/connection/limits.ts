@@ -1,8 +1,10 @@
-/** How much metadata may stand beside one message or in an Open, for both directions and both roles. */
+/** How large names and metadata may be, for both directions and both roles (protocol 1.1, section 8). */
 import type { MetadataEntry } from '../metadata.js'
 import { METADATA_ENTRY } from '../wire/schema.js'
 import { sizeOfList } from '../wire/struct-writer.js'
 
+/** The longest name of a package, service or call, bytes. */
+export const MAX_NAME_BYTES = 1024
 /** The most metadata one message carries on a 1.1 connection, bytes as encoded. */
 export const MAX_MESSAGE_METADATA_BYTES = 16 * 1024
 
