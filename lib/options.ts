@@ -45,7 +45,7 @@ export const SERVER_OPTIONS: Table<ServerOptions> = {
   maxWindowBytes: bytes(4 * MIB, 0, 'What that credit may grow to while the handler keeps up with what comes, so that fast streams are not held up by the window. At most four times this stands granted beyond the windows on one connection. A value below `windowBytes` switches growing off.'),
   sendBufferBytes: bytes(4 * MIB, 0, 'What one session may hold unsent; a further send that nobody awaited the way for fails with ResourceExhausted. One message is always taken.'),
   recvBufferBytes: bytes(4 * MIB, 64 * 1024, 'What one connection of a 1.0 peer may hold unread before its transport is paused.'),
-  reassemblyPlaces: count(8, 1, 'Messages larger than their window that one connection may put together at a time.'),
+  reassemblyPlaces: count(8, 2, 'Messages larger than their window that one connection may put together at a time; one of them is for calls whose handler runs.'),
   maxDeadlineMs: ms(0, 0, 'Longest time a call may take, whatever the client asks for; 0 for no cap.'),
   handshakeTimeoutMs: ms(10_000, 0, 'A connection that neither opens a session nor pings in this time is closed; 0 never. Clients of this package ping a second after they connected when they have nothing to call yet.'),
   idleTimeoutMs: ms(0, 0, 'A connection on which nothing has run for this long is closed; 0 never.'),

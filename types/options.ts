@@ -42,7 +42,7 @@ export interface ServerOptions {
   sendBufferBytes?: number
   /** What one connection of a 1.0 peer may hold unread, bytes, before its transport is paused. */
   recvBufferBytes?: number
-  /** Messages larger than their window that one connection may put together at a time. */
+  /** Messages larger than their window that one connection may put together at a time; one of them is for calls whose handler runs. */
   reassemblyPlaces?: number
   /** Longest time a call may take, milliseconds, whatever the client asks for; 0 for no cap. */
   maxDeadlineMs?: number

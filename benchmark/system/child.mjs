@@ -87,6 +87,11 @@ class Child {
   }
 }
 
+/** One process by itself: a script beside this one, which finds `options` as its `systemOptions`. */
+export function openProcess (script, { options = {}, core, isPinned = true } = {}) {
+  return new Child(script, { file: '', options }, { core: isPinned && canPin ? core : undefined })
+}
+
 /**
  * A server and a client of one system, each in its own process: cores 0 and 1. Without pinning one call at a time
  * takes 25 or 80 us, as both happen to share a core or not.

@@ -10,10 +10,9 @@ const [, , file, options] = process.argv
 export const loadSystem = () => import(pathToFileURL(file).href)
 export const systemOptions = JSON.parse(options)
 
-let unhandled
-
-// An error that nobody waits for: the next answer fails with it instead of a wrong number going unseen.
-process.on('unhandledRejection', (error) => { unhandled ??= error })
+/** Errors that nobody waits for. */
+let unhandled = []
+process.on('unhandledRejection', (error) => { unhandled.push(error) })
 
 const profiler = new Session()
 
@@ -30,6 +29,12 @@ const common = {
     const { rss, heapUsed, external } = process.memoryUsage()
     return { rss, heap: heapUsed, external }
   },
+  /** Those since the last time, as texts. */
+  unhandled () {
+    const errors = unhandled.map((error) => String(error?.stack ?? error))
+    unhandled = []
+    return errors
+  },
   async profile ({ path }) {
     if (path === undefined) {
       profiler.connect()
@@ -38,6 +43,7 @@ const common = {
       return post('Profiler.start').then(() => true)
     }
     const { profile } = await post('Profiler.stop')
+    profiler.disconnect()
     writeFileSync(path, JSON.stringify(profile))
     return true
   }
@@ -68,8 +74,11 @@ function within (ms, what, promise) {
   return Promise.race([promise, tooLong]).finally(() => { clearTimeout(timer) })
 }
 
-/** Answers commands of the runner from now on, and ends with it. */
-export function work (commands) {
+/**
+ * Answers commands of the runner from now on, and ends with it. After an error that nobody waited for the next answer
+ * fails with it, instead of a wrong number going unseen; unless the runner asks for them itself.
+ */
+export function work (commands, { asksForUnhandled = false } = {}) {
   const all = { ...common, ...commands }
   process.on('disconnect', () => { process.exit() })
   process.on('message', async ({ id, marked, command, ...args }) => {
@@ -81,11 +90,11 @@ export function work (commands) {
     try {
       const { timeout, ...what } = args
       const result = await within(timeout, `${command} ${JSON.stringify(what)}`, (async () => all[command](what))())
-      if (unhandled !== undefined) throw Object.assign(new Error('unhandled rejection'), { cause: unhandled })
+      if (unhandled.length > 0 && !asksForUnhandled) throw Object.assign(new Error('unhandled rejection'), { cause: unhandled[0] })
       process.send({ id, result })
     } catch (error) {
       const { cause } = error
-      unhandled = undefined
+      if (!asksForUnhandled) unhandled = []
       process.send({ id, error: `${error?.stack ?? error}${cause === undefined ? '' : ` caused by ${cause?.stack ?? cause}`}` })
     }
   })

@@ -125,7 +125,7 @@ export class Client {
   async close (): Promise<void> {
     this.#closing ??= closedError()
     for (const session of [...this.#connection.sessions]) {
-      session.close(undefined)
+      session.close(undefined, undefined, this.#closing)
       session.sink.onFail(this.#closing)
     }
     this.#connection.close()

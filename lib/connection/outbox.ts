@@ -164,8 +164,9 @@ export class Outbox {
     return dropped.some((outgoing) => outgoing.offset > 0) ? 'begun' : 'unbegun'
   }
 
-  /** Drops all content that waits; failures stay. Answers the ReqIDs of what was dropped. */
+  /** Drops all content that waits, and what was to happen `afterAll`; failures stay. Answers the ReqIDs of what was dropped. */
   dropContent (reason: RpcError): number[] {
+    this.#afterAll = undefined
     return this.#drop((outgoing) => outgoing.failure === undefined, reason).map((outgoing) => outgoing.reqID)
   }
 

@@ -1,9 +1,13 @@
 /**
  * The few places in which messages larger than their window are put together (protocol 1.1, section 6).
- * A session holds its place until the application took the message, so that a connection never stores
- * more whole messages than it has places.
+ * A session holds its place until the application took the message, so that the open sessions of a
+ * connection never store more whole messages than it has places. One of them is for those whose messages
+ * are being taken: calls that wait for their turn to run, and keep a place meanwhile, must not hold up
+ * the calls they wait for.
  */
 export interface PlaceTaker {
+  /** Whether somebody takes its messages now. */
+  readonly isRunning: boolean
   placeGranted (): void
 }
 
@@ -12,9 +16,10 @@ export class Places {
   readonly #holders = new Set<PlaceTaker>()
   readonly #waiting = new Set<PlaceTaker>()
 
+  /** @param count with one alone nothing is kept for those who run. */
   constructor (count: number) { this.#count = count }
 
-  /** Gives a place now or, in order of asking, later. */
+  /** Gives a place now or, in order of asking, later. Asked again when a taker has begun to run. */
   request (taker: PlaceTaker): void {
     if (this.#holders.has(taker)) return taker.placeGranted()
     this.#waiting.add(taker)
@@ -30,9 +35,16 @@ export class Places {
   #grant (): void {
     for (const taker of this.#waiting) {
       if (this.#holders.size >= this.#count) return
+      if (!taker.isRunning && this.#idleHolders >= Math.max(1, this.#count - 1)) continue
       this.#waiting.delete(taker)
       this.#holders.add(taker)
       taker.placeGranted()
     }
+  }
+
+  get #idleHolders (): number {
+    let count = 0
+    for (const holder of this.#holders) if (!holder.isRunning) count++
+    return count
   }
 }

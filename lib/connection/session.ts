@@ -75,6 +75,10 @@ export class Session {
   receivedBytes = 0
   /** Bytes held unread for a 1.0 peer. */
   heldBytes = 0
+  /** Whether somebody takes the messages now; a server's sessions wait for their turn to run. */
+  isRunning = true
+  /** Whether nobody will take any more of the peer's messages. */
+  #isUnread = false
   /** What an unfinished message waits for: set while there is one. */
   #assembly: Assembly | undefined
   /** Whether a whole message that was credited as it came, and nobody took yet, keeps the place. */
@@ -147,7 +151,7 @@ export class Session {
   }
 
   /** Tells the peer at once; what waits to be sent is dropped. The sink is not told. */
-  close (error: RpcError | undefined, trailers: readonly MetadataEntry[] = NO_METADATA): void {
+  close (error: RpcError | undefined, trailers: readonly MetadataEntry[] = NO_METADATA, reason = error ?? SESSION_CLOSED): void {
     if (this.isClosed) return
     const close = new Close()
     close.sessionID = this.id
@@ -157,7 +161,7 @@ export class Session {
     }
     // A Close must arrive: trailers that would break the peer's limit on frames are left out.
     if (this.outbox.metadataRefusal(trailers) === undefined) close.metadata = trailers
-    this.#finish(error ?? SESSION_CLOSED)
+    this.#finish(reason)
     this.#owner.sendControl(close)
   }
 
@@ -181,7 +185,7 @@ export class Session {
     } else if (cost === PLACED) {
       this.#isPlaceKept = false
       this.#owner.releasePlace(this)
-      if (this.#assembly !== undefined) this.#owner.requestPlace(this)
+      if (this.#assembly?.isDiscarding === false) this.#owner.requestPlace(this)
     } else this.#returnCredit(cost)
   }
 
@@ -249,10 +253,25 @@ export class Session {
   /** Payloads of the peer are not expected (any more): they are thrown away. */
   endReceiving (): void { this.#state = nextSessionState(this.#state, 'recvEnd') }
 
+  /** Its turn to run has come: its messages are taken from now on. */
+  run (): void {
+    this.isRunning = true
+    if (this.#assembly?.isDiscarding === false && !this.#isPlaceKept) this.#owner.requestPlace(this)
+  }
+
+  /** Nobody will take any more of the peer's messages: what of an unfinished one is stored, and what comes, is thrown away. */
+  ignoreInput (): void {
+    this.#isUnread = true
+    const assembly = this.#assembly
+    if (assembly === undefined) return
+    this.#discard(assembly)
+    if (!this.#isPlaceKept) this.#owner.releasePlace(this)
+  }
+
   /** The connection has a place for the unfinished message now: what is stored is credited. */
   placeGranted (): void {
     const assembly = this.#assembly
-    if (assembly === undefined) return this.#owner.releasePlace(this)
+    if (assembly === undefined || assembly.isDiscarding) return this.#owner.releasePlace(this)
     assembly.hasPlace = true
     const cost = assembly.uncredited
     assembly.uncredited = 0
@@ -278,7 +297,8 @@ export class Session {
     }
     if (assembly === undefined) {
       this.#assembly = assembly = new Assembly(payload, clock.now())
-      if (!this.#isPlaceKept) this.#owner.requestPlace(this)
+      if (this.#isUnread) assembly.discard()
+      else if (!this.#isPlaceKept) this.#owner.requestPlace(this)
     }
     assembly.lastChunkAt = clock.now()
     if (payload.errCode !== 0) {

@@ -66,6 +66,7 @@ export class StreamCall implements SessionSink, Run, CallRecord {
   begin (session: Session): void {
     const { services, registration, isMinor1 } = this.#init
     this.#session = session
+    session.isRunning = false
     this.#receive = new ReceiveHalf((cost) => { session.taken(cost) }, services.decompress, (error) => { this.end(error) }, services.clock)
     services.observer.callStarted(this)
     // A 1.0 client sends no request with a Recv.
@@ -81,6 +82,7 @@ export class StreamCall implements SessionSink, Run, CallRecord {
   /** Its turn in the pool: runs the handler. */
   start (): void {
     this.#isStarted = true
+    this.#session.run()
     this.#run().then(
       (answer) => { this.#returned(answer) },
       (thrown: unknown) => { this.#threw(thrown) }
@@ -205,6 +207,7 @@ export class StreamCall implements SessionSink, Run, CallRecord {
     this.#isReturned = true
     // Input that nobody will read must not hold the peer up until then.
     this.#receive.discard()
+    this.#session.ignoreInput()
     const trailers = this.context.trailerEntries ?? NO_METADATA
     const outcome = error ?? this.#session.outbox.metadataRefusal(trailers)
     this.#error ??= outcome

@@ -51,6 +51,8 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   #delayTimer: Timer | undefined
   /** The peer closed a 1.0 session: it ends when every request was answered. */
   #isEnding = false
+  /** Its last words are said, though they may still wait: requests that come now were never started. */
+  #isOver = false
   /** Set while draining: an idle session is closed with it. */
   #drainReason: RpcError | undefined
 
@@ -71,9 +73,14 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   get pending (): number { return this.#unanswered.size }
 
   /** Begins, once the session exists (which needed this sink first). */
-  begin (session: Session): void { this.session = session }
+  begin (session: Session): void {
+    this.session = session
+    // A request takes its turn after it has come.
+    session.isRunning = false
+  }
 
   onMessage (message: Payload, cost: number): void {
+    if (this.#isOver) return this.session.taken(cost)
     const { reqID } = message
     if (this.#isMinor1) {
       if (message.errCode !== 0) throw new ProtocolError('ErrCode from a client', { scope: 'session', category: Category.InvalidArgument })
@@ -86,6 +93,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   }
 
   onBadMessage (reqID: number, error: RpcError): void {
+    if (this.#isOver) return
     this.#checkReqID(reqID)
     this.#sendFailure(reqID, error).catch(noop)
   }
@@ -190,8 +198,12 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   #endIfDone (): void {
     if (!this.#isEnding && this.#drainReason === undefined) return
     if (this.session.isClosed || this.#unanswered.size > 0 || this.#waiting.length > 0) return
-    this.#stopTimers()
-    this.session.closeAfterAll(this.#isEnding ? undefined : this.#drainReason, NO_METADATA)
+    this.session.outbox.afterAll(() => {
+      // A request that crossed the GoAway may have begun meanwhile: its answer comes first, and looks again.
+      if (this.#unanswered.size > 0 || this.#waiting.length > 0) return
+      this.#stopTimers()
+      this.session.close(this.#isEnding ? undefined : this.#drainReason)
+    })
   }
 
   #sessionDeadline (): void {
@@ -201,6 +213,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   }
 
   #end (closeWith: RpcError, reason: RpcError): void {
+    this.#isOver = true
     this.#stopTimers()
     if (this.#isMinor1 && reason.category !== Category.Canceled) {
       // Whatever was started gets its answer before the Close (a request unanswered at a Close was never started).

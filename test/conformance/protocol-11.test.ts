@@ -676,16 +676,18 @@ t.test('6. Interleaving', async t => {
   })
 
   await t.test('the receiver credits the chunks of an unfinished message as it stores them, in the order of the places', async t => {
-    const { peer } = await served(t, 'biDir', {}, { windowBytes: 128 * KIB, reassemblyPlaces: 1 })
-    peer.send(msg.open({ openID: 2, descr: names.biDir }))
-    await peer.expect('openAck')
+    const { peer } = await served(t, 'biDir', {}, { windowBytes: 128 * KIB, reassemblyPlaces: 2 })
+    for (const openID of [2, 3]) {
+      peer.send(msg.open({ openID, descr: names.biDir }))
+      await peer.expect('openAck')
+    }
     const chunk = (sessionID: number): Payload => msg.payload({ sessionID, payload: new Uint8Array(50_000), more: true })
-    peer.send(chunk(1), chunk(2), chunk(2))
+    peer.send(chunk(1), chunk(2), chunk(3), chunk(3))
     peer.send(chunk(1))
     await peer.expect('windowUpdate', { sessionID: 1 })
     await peer.expectSilence()
     peer.send(msg.close())
-    await peer.expect('windowUpdate', { sessionID: 2 })
+    await peer.expect('windowUpdate', { sessionID: 3 })
   })
 
   await t.test('without a place a message waits at its window', async t => {

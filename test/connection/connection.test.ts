@@ -439,29 +439,34 @@ t.test('a message that is not finished', async t => {
   })
 
   await t.test('not while the peer has no credit to go on with', async t => {
-    const { peer, clock } = scriptedClient(t, { windowBytes: 128 * 1024, reassemblyPlaces: 1, keepAliveIntervalMs: 0 }, (server) => {
+    const { peer, clock } = scriptedClient(t, { windowBytes: 128 * 1024, reassemblyPlaces: 2, keepAliveIntervalMs: 0 }, (server) => {
       server.register('p', 'S', 'BiDir', new BiDirHandler((context) => new Promise((resolve) => { context.signal.addEventListener('abort', () => { resolve() }) })))
     })
-    peer.send(msg.open({ descr: names.biDir }), msg.open({ openID: 2, descr: names.biDir }))
-    await peer.expect('openAck')
-    await peer.expect('openAck')
-    // The first has the only place; the second stands at its window.
-    peer.send(chunk())
-    const stuck = msg.payload({ sessionID: 2, payload: new Uint8Array(60_000), more: true })
-    peer.send(stuck, msg.payload({ sessionID: 2, payload: new Uint8Array(10_000), more: true }))
+    for (const openID of [1, 2, 3]) {
+      peer.send(msg.open({ openID, descr: names.biDir }))
+      await peer.expect('openAck')
+    }
+    // The first two have the places; the third stands at its window.
+    const more = (sessionID: number, bytes: number): void => { peer.send(msg.payload({ sessionID, payload: new Uint8Array(bytes), more: true })) }
+    more(1, 5000)
+    more(2, 5000)
+    more(3, 60_000)
+    more(3, 10_000)
     for (let i = 0; i < 4; i++) {
       clock.advance(20_000)
-      peer.send(chunk())
+      more(1, 5000)
+      more(2, 5000)
       await peer.expectSilence()
     }
-    // It gets the place, and with it credit: from now on it has thirty seconds.
+    // It gets a place, and with it credit: from now on it has thirty seconds.
     peer.send(msg.close())
-    await peer.expect('windowUpdate', { sessionID: 2 })
+    await peer.expect('windowUpdate', { sessionID: 3 })
     await peer.expect('close', { sessionID: 1 })
     clock.advance(29_000)
+    more(2, 5000)
     await peer.expectSilence()
     clock.advance(2000)
-    await peer.expect('close', { sessionID: 2, error: 'message not finished' })
+    await peer.expect('close', { sessionID: 3, error: 'message not finished' })
   })
 })
 

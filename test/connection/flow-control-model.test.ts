@@ -38,7 +38,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
 const scenario = fc.record({
   windows: fc.tuple(fc.integer({ min: 128 * 1024, max: 400_000 }), fc.integer({ min: 128 * 1024, max: 400_000 })),
   grows: fc.boolean(),
-  places: fc.integer({ min: 1, max: 3 }),
+  places: fc.integer({ min: 2, max: 4 }),
   split: fc.option(fc.integer({ min: 500, max: 70_000 }), { nil: undefined }),
   requests: fc.integer({ min: 1, max: 8 }),
   plans: fc.array(plan, { minLength: 1, maxLength: 8 })

@@ -3,6 +3,7 @@ import { Places } from '../../lib/connection/places.js'
 
 class Taker {
   granted = 0
+  isRunning = true
   placeGranted (): void { this.granted++ }
 }
 
@@ -47,11 +48,37 @@ t.test('who needs none any more when it comes may give it back at once', t => {
   const places = new Places(1)
   const first = new Taker()
   const last = new Taker()
-  const shy = { placeGranted: (): void => { places.release(shy) } }
+  const shy = { isRunning: true, placeGranted: (): void => { places.release(shy) } }
   places.request(first)
   places.request(shy)
   places.request(last)
   places.release(first)
   t.equal(last.granted, 1)
+  t.end()
+})
+
+t.test('one is kept for those who run', t => {
+  const places = new Places(2)
+  const [a, b, c] = [new Taker(), new Taker(), new Taker()]
+  a.isRunning = b.isRunning = false
+  places.request(a)
+  places.request(b)
+  t.same([a.granted, b.granted], [1, 0], 'whoever waits for its turn leaves it')
+  places.request(c)
+  t.equal(c.granted, 1)
+  places.release(c)
+  t.equal(b.granted, 0)
+  b.isRunning = true
+  places.request(b)
+  t.equal(b.granted, 1, 'until its turn comes')
+  t.end()
+})
+
+t.test('one alone is for whoever asks first', t => {
+  const places = new Places(1)
+  const taker = new Taker()
+  taker.isRunning = false
+  places.request(taker)
+  t.equal(taker.granted, 1)
   t.end()
 })

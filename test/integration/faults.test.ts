@@ -372,7 +372,7 @@ t.test('any messages in any order', async t => {
     await fc.assert(fc.asyncProperty(steps, fc.constantFrom(0, 1), fc.option(fc.integer({ min: 1, max: 500 }), { nil: undefined }), async (steps, protocolMinor, split) => {
       const complaints: unknown[] = []
       const clock = new FakeClock()
-      const server = new Server({ handshakeTimeoutMs: 0, maxSessionsPerConnection: 4, maxRequestsPerConnection: 2, maxConcurrentRPCs: 3, reassemblyPlaces: 1 }, { clock })
+      const server = new Server({ handshakeTimeoutMs: 0, maxSessionsPerConnection: 4, maxRequestsPerConnection: 2, maxConcurrentRPCs: 3, reassemblyPlaces: 2 }, { clock })
       register(server)
       const [here, there] = memoryPair(split === undefined ? {} : { split })
       const conn = server.connect(here, { log: loggerOf(complaints) })
