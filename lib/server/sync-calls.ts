@@ -24,6 +24,9 @@ import type { UnaryCallOwner } from './unary-call.js'
 /** How long the Close of a failed request waits toward a 1.0 peer: a Go client whose answer and Close race panics (defect D8). */
 const FAILURE_CLOSE_DELAY_MS = 5
 
+/** How long after a GoAway a request may still come that was said before it was heard. */
+const CROSSING_MS = 500
+
 const noop = (): void => {}
 
 export interface SyncCallsInit {
@@ -49,6 +52,8 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   readonly #deadlineAt: number | undefined
   #deadlineTimer: Timer | undefined
   #delayTimer: Timer | undefined
+  /** Runs while requests may still come that crossed the GoAway. */
+  #crossingTimer: Timer | undefined
   /** The peer closed a 1.0 session: it ends when every request was answered. */
   #isEnding = false
   /** Its last words are said, though they may still wait: requests that come now were never started. */
@@ -133,10 +138,18 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
     this.#abandonAll(error)
   }
 
-  /** Drain: nothing new; a session without requests is closed. Requests that run are finished. */
+  /**
+   * Drain: a session without requests is closed. Requests that run are finished, and so are those that a 1.1 client
+   * said before it heard of the drain: its session stays for a moment, unless it leaves by itself.
+   */
   drain (reason: RpcError): void {
+    if (this.#drainReason !== undefined) return
     this.#drainReason = reason
-    this.#endIfDone()
+    if (!this.#isMinor1) return this.#endIfDone()
+    this.#crossingTimer = this.services.clock.timer(CROSSING_MS, () => {
+      this.#crossingTimer = undefined
+      this.#endIfDone()
+    })
   }
 
   /** Forced shutdown: every request is told, then the session is closed. */
@@ -196,7 +209,7 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   }
 
   #endIfDone (): void {
-    if (!this.#isEnding && this.#drainReason === undefined) return
+    if (!this.#isEnding && (this.#drainReason === undefined || this.#crossingTimer !== undefined)) return
     if (this.session.isClosed || this.#unanswered.size > 0 || this.#waiting.length > 0) return
     this.session.outbox.afterAll(() => {
       // A request that crossed the GoAway may have begun meanwhile: its answer comes first, and looks again.
@@ -240,5 +253,6 @@ export class SyncCalls implements SessionSink, UnaryCallOwner {
   #stopTimers (): void {
     this.#deadlineTimer?.stop()
     this.#delayTimer?.stop()
+    this.#crossingTimer?.stop()
   }
 }

@@ -765,11 +765,21 @@ t.test('6. Interleaving', async t => {
 })
 
 t.test('7. Draining', async t => {
-  await t.test('an idle synchronous session does not hold up a drain: Close 14', async t => {
-    const { peer, conn } = await served(t, 'sync')
+  await t.test('an idle synchronous session does not hold up a drain: Close 14, half a second after the GoAway', async t => {
+    const { peer, conn, clock } = await served(t, 'sync')
     conn.startDraining()
     await peer.expect('goAway', { errCode: 0, lastSessionID: 1 })
+    await peer.expectSilence()
+    clock.advance(500)
     await peer.expect('close', { errCode: 14 })
+  })
+
+  await t.test('a request that crosses the GoAway is served', async t => {
+    const { peer, conn } = await served(t, 'sync', { sync: (_context, request) => request })
+    conn.startDraining()
+    peer.send(msg.payload({ reqID: 1, payload: text('x') }))
+    await peer.expect('goAway')
+    await peer.expect('payload', { reqID: 1, payload: text('x'), errCode: 0 })
   })
 
   await t.test('an Open that crosses GoAway gets 14 and its First does not run', async t => {

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
+import { Category, ErrorCode } from '../../lib/errors.js'
 import { BiDirHandler, SyncHandler } from '../../lib/server/handlers.js'
 import { rpcPlugin } from '../../lib/plugin.js'
 import { MessageReader } from '../../lib/wire/message-reader.js'
@@ -282,4 +283,37 @@ t.test('shutdownTimeoutMs 0: calls are ended at once, and told so', async (t) =>
   const refused = t.rejects(call, { category: 14 } as never)
   await app.close()
   await refused
+})
+
+t.test('calls in full flow: each one that was sent is answered, those after it are refused before they are sent', async (t) => {
+  const { app } = makeApp(t)
+  await app.register(rpcPlugin)
+  let started = 0
+  app.rpc.register('p', 'S', 'Echo', new SyncHandler(async (_context, request) => {
+    started++
+    await Promise.resolve()
+    return request
+  }))
+  await listen(app)
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connectTo(t, app)))
+  let answered = 0
+  const refusals: unknown[] = []
+  const callers = clients.flatMap((client) => Array.from({ length: 8 }, async () => {
+    const echo = client.sync('p', 'S', 'Echo')
+    for (;;) {
+      try {
+        await echo.call(bytes('x'))
+        answered++
+      } catch (error) {
+        refusals.push(error)
+        return
+      }
+    }
+  }))
+  while (answered < 2000) await new Promise((resolve) => { setImmediate(resolve) })
+  await app.close()
+  await Promise.all(callers)
+  t.equal(answered, started)
+  t.equal(refusals.length, 32)
+  for (const refusal of refusals) t.match(refusal, { category: Category.Unavailable, code: ErrorCode.CLOSED, message: /server is going away/ })
 })

@@ -30,12 +30,15 @@ const openSync = (fields: Parameters<typeof msg.open>[0] = {}): ReturnType<typeo
 
 t.test('drain', async t => {
   await t.test('of a 1.1 client: GoAway first, what runs may finish, then the client closes', async t => {
-    const { peer, conn, answers } = setUp(t)
+    const { peer, conn, answers, clock } = setUp(t)
     peer.send(openSync(), msg.payload({ reqID: 1, payload: text('a') }), openSync({ openID: 2 }))
     await peer.expect('openAck')
     await peer.expect('openAck')
     const done = watch(conn.gracefulClose())
     await peer.expect('goAway', { errCode: 0, lastSessionID: 2 })
+    clock.advance(499)
+    await peer.expectSilence()
+    clock.advance(1)
     await peer.expect('close', { sessionID: 2, errCode: Category.Unavailable })
     t.ok(conn.isDraining)
     peer.send(openSync({ openID: 3, first: msg.first({ reqID: 1, payload: text('never') }) }))
@@ -50,12 +53,34 @@ t.test('drain', async t => {
     t.equal(done.value, true)
   })
 
+  await t.test('loses no request that was said before the GoAway was heard', async t => {
+    const { peer, conn, answers, clock } = setUp(t)
+    peer.send(openSync())
+    await peer.expect('openAck')
+    const done = watch(conn.gracefulClose())
+    await peer.expect('goAway')
+    peer.send(msg.payload({ reqID: 1, payload: text('a') }), msg.payload({ reqID: 2, payload: text('b') }))
+    await until(() => answers.has('b'))
+    answers.get('a')?.(text('A'))
+    await peer.expect('payload', { reqID: 1, payload: text('A') })
+    clock.advance(10_000)
+    await peer.expectSilence()
+    answers.get('b')?.(text('B'))
+    await peer.expect('payload', { reqID: 2, payload: text('B') })
+    await peer.expect('close', { errCode: Category.Unavailable })
+    peer.transport.close()
+    await until(() => done.isSettled)
+    t.equal(done.value, true)
+    t.equal(clock.pendingTimers, 0)
+  })
+
   await t.test('of a 1.1 client that does not close', async t => {
     const { peer, conn, clock } = setUp(t)
     peer.send(openSync())
     await peer.expect('openAck')
     const done = watch(conn.gracefulClose())
     await peer.expect('goAway')
+    clock.advance(500)
     await peer.expect('close')
     await settle()
     clock.advance(499)
@@ -112,11 +137,12 @@ t.test('drain', async t => {
   }
 
   await t.test('asked for twice ends for both', async t => {
-    const { peer, conn, answers } = setUp(t)
+    const { peer, conn, answers, clock } = setUp(t)
     peer.send(openSync(), msg.payload({ reqID: 1, payload: text('a') }))
     await peer.expect('openAck')
     const waits = [watch(conn.gracefulClose()), watch(conn.gracefulClose())]
     await peer.expect('goAway')
+    clock.advance(500)
     await peer.expectSilence()
     answers.get('a')?.(text('A'))
     await peer.expect('payload')
@@ -454,6 +480,7 @@ t.test('server', async t => {
     const shutdowns = [watch(server.shutdown()), watch(server.shutdown())]
     await other.peer.expectEnd()
     await peer.expect('goAway')
+    clock.advance(500)
     await peer.expectSilence()
     answers.get('a')?.(text('A'))
     await peer.expect('payload')
