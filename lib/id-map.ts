@@ -14,8 +14,14 @@ const MAX_IDLE_SLOTS = 1024
 const NO_KEYS: number[] = []
 const NO_VALUES: never[] = []
 
-/** Odd, and different in each process: the numbers come from peers, who must not choose where they collide. */
-const MULTIPLIER = Math.floor(Math.random() * 2 ** 32) | 1
+/** Different in each process: the numbers come from peers, who must not choose where they collide. */
+const SEED = Math.floor(Math.random() * 2 ** 32)
+
+/** Where an id goes: its upper bits. Two rounds, so that numbers that follow each other, as ours do, go far apart with every seed. */
+export function spread (id: number, seed: number): number {
+  const once = Math.imul(id ^ seed, 0x9e3779b1)
+  return Math.imul(once ^ once >>> 15, 0x85ebca6b) >>> 0
+}
 
 export class IdMap<V> {
   #size = 0
@@ -77,7 +83,7 @@ export class IdMap<V> {
     return this.#keys.filter((key) => key !== FREE).sort((one, other) => one - other).map((key) => this.get(key) as V)
   }
 
-  #home (id: number): number { return Math.imul(id, MULTIPLIER) >>> this.#shift }
+  #home (id: number): number { return spread(id, SEED) >>> this.#shift }
 
   #find (id: number): number {
     if (this.#size === 0) return FREE

@@ -133,7 +133,10 @@ function serve (server: Server, socket: WebSocket, request: FastifyRequest): voi
   try {
     server.connect(transport, { request, log })
   } catch (error) {
-    log.info({ err: error }, 'RPC connection refused')
+    // A drain or the limit on connections was faster than the upgrade; the transport is gone. Anything else is a fault.
+    if (RpcError.is(error)) return log.info({ err: error }, 'RPC connection refused')
+    log.error({ err: error }, 'RPC connection failed')
+    transport.destroy()
   }
 }
 

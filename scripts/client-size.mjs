@@ -9,7 +9,7 @@ import { build } from 'esbuild'
 // The first goal was 8,000. The whole protocol on the page's side (flow control, chunks and reassembly, both minor
 // versions, packing, deadlines, the codec) takes more: a third is the wire room, a third connection, a third calls.
 // The limit is there so that it does not grow unseen.
-const LIMIT_GZIP_BYTES = 24_500
+const LIMIT_GZIP_BYTES = 25_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const entry = join(root, 'lib', 'client', 'index.ts')

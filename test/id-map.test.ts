@@ -1,7 +1,7 @@
 // A map of numbers does what Map does, whatever the numbers are and however they come and go.
 import fc from 'fast-check'
 import t from 'tap'
-import { IdMap } from '../lib/id-map.js'
+import { IdMap, spread } from '../lib/id-map.js'
 
 type Step = ['set' | 'delete' | 'get', number]
 
@@ -55,5 +55,26 @@ t.test('cleared, it is empty and may be used again', t => {
   t.equal(map.size, 0)
   map.set(9, 'after')
   t.same(map.values(), ['after'])
+  t.end()
+})
+
+/** How many slots are looked at on the average when these are put into twice as many slots. */
+function probes (ids: number[], seed: number): number {
+  const slots = 2 * ids.length
+  const taken = new Set<number>()
+  let looks = 0
+  for (const id of ids) {
+    let at = spread(id, seed) >>> (32 - Math.log2(slots))
+    for (looks++; taken.has(at); looks++) at = (at + 1) % slots
+    taken.add(at)
+  }
+  return looks / ids.length
+}
+
+t.test('numbers that follow each other, or differ by a power of two, go far apart with every seed', t => {
+  fc.assert(fc.property(fc.integer({ min: 0, max: 0xffffffff }), fc.nat({ max: 2 ** 31 }), fc.nat({ max: 12 }), (seed, first, power) => {
+    const ids = Array.from({ length: 512 }, (_, i) => first + i * 2 ** power)
+    return probes(ids, seed) < 3
+  }), { numRuns: 1000 })
   t.end()
 })

@@ -15,7 +15,7 @@ export interface ClientOptions {
   maxRecvMsgSize?: number
   /** Largest message sent, bytes (4 MiB). */
   maxSendMsgSize?: number
-  /** Most metadata sent with a call, and accepted beside an answer of a 1.0 server, bytes (64 KiB, the server's default). */
+  /** Most metadata sent with a call, and accepted beside a message (there at most 16 KiB, of a 1.1 server), bytes (64 KiB, the server's default). */
   maxMetadataBytes?: number
   /** Credit granted to the server on each session, bytes (256 KiB). */
   windowBytes?: number

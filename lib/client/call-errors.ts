@@ -14,10 +14,3 @@ export function sendAfterEnd (): RpcError {
 }
 
 export function sessionClosed (): RpcError { return new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED }) }
-
-/** What a send answers that was refused. Handled already: a caller who does not look does not end the process. */
-export function rejected (error: Error): Promise<void> {
-  const promise = Promise.reject(error)
-  promise.catch(() => {})
-  return promise
-}

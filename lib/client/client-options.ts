@@ -25,14 +25,16 @@ const NUMBERS = {
 
 type Numbers = { readonly [Name in keyof typeof NUMBERS]: number }
 
+const NAMES = Object.keys(NUMBERS) as (keyof typeof NUMBERS)[]
 const DEFAULTS = Object.fromEntries(Object.entries(NUMBERS).map(([name, [value]]) => [name, value])) as Numbers
 
 /** The numeric options, each with a value. @throws TypeError CLAW_ERR_OPTION_INVALID */
 export function resolveNumbers (given: ClientOptions): Numbers {
   const resolved: Record<string, number> = { ...DEFAULTS }
-  for (const [name, wanted] of Object.entries(given) as [string, unknown][]) {
-    if (wanted === undefined || wanted === null || !Object.hasOwn(NUMBERS, name)) continue
-    const [, least, most] = NUMBERS[name as keyof typeof NUMBERS]
+  for (const name of NAMES) {
+    const wanted: unknown = (given as Record<string, unknown>)[name]
+    if (wanted === undefined || wanted === null) continue
+    const [, least, most] = NUMBERS[name]
     if (!Number.isSafeInteger(wanted) || (wanted as number) < least || (wanted as number) > most) {
       throw misuse(ErrorCode.OPTION_INVALID, `option ${name} must be an integer from ${least} to ${most}`)
     }

@@ -7,10 +7,12 @@
  */
 import type { ClientStreamIO, ClientStreamWrapper, StreamClientCall } from '../../types/client-options.js'
 import type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
+import { rejected } from '../connection/faults.js'
 import { Inbox } from '../connection/inbox.js'
+import { weightOf } from '../connection/outgoing.js'
 import type { RpcError } from '../errors.js'
 import { Metadata } from '../metadata.js'
-import { rejected, sendAfterEnd, sessionClosed } from './call-errors.js'
+import { sendAfterEnd, sessionClosed } from './call-errors.js'
 import type { CallerIO, StreamCall } from './stream-call.js'
 
 interface Said {
@@ -27,7 +29,7 @@ export class InterceptedIO implements CallerIO {
   readonly #waiting = new Inbox<Said>()
   /** The message that is on its way through the wrappers. */
   #passing: Said | undefined
-  /** Bytes of both. */
+  /** What both count against the bound on what waits. */
   #heldBytes = 0
   #isSendEnded = false
   /** What the wrappers have made of the stream; undefined until it is opened or over. */
@@ -63,7 +65,7 @@ export class InterceptedIO implements CallerIO {
       // As they are now: who sends the next message may change them.
       const copy = options?.metadata === undefined ? options : { ...options, metadata: new Metadata(options.metadata) }
       this.#waiting.push({ bytes, options: copy, resolve, reject })
-      this.#heldBytes += bytes.byteLength
+      this.#heldBytes += weightOf(bytes)
     })
     sending.catch(noop)
     this.#pass(this.#io)
@@ -95,11 +97,11 @@ export class InterceptedIO implements CallerIO {
       return
     }
     const { bytes, options, resolve, reject } = next
-    // A wrapper may transfer the buffer.
-    const { byteLength } = bytes
+    // Now: a wrapper may transfer the buffer.
+    const weight = weightOf(bytes)
     const passed = (): void => {
       this.#passing = undefined
-      this.#heldBytes -= byteLength
+      this.#heldBytes -= weight
       this.#pass(io)
     }
     // Asked at once; what it throws at once is a rejection too.

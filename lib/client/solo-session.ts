@@ -69,7 +69,10 @@ export class SoloSession implements SessionSink, CallHolder {
   }
 
   onFail (error: RpcError): void { this.#failed(error) }
-  onBadMessage (_reqID: number, error: RpcError): void { this.#failed(error) }
+  onBadMessage (_reqID: number, error: RpcError): void {
+    this.#session.cancel(0, error)
+    this.#failed(error)
+  }
 
   #hold (call: PendingCall): void {
     this.#call = call

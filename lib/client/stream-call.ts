@@ -6,16 +6,18 @@
 import type { Clock, Timer } from '../../types/clock.js'
 import type { CallOptions, ClientStreamIO } from '../../types/client-options.js'
 import { ReceiveHalf } from '../call/receive-half.js'
+import { sendWithMetadata } from '../call/send.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
-import { tooLarge } from '../connection/faults.js'
+import { rejected, tooLarge } from '../connection/faults.js'
+import { weightOf } from '../connection/outgoing.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
 import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import { Descr, NO_BYTES, Payload, RpcType } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
-import { abortError, deadlineError, rejected, sendAfterEnd, sessionClosed } from './call-errors.js'
+import { abortError, deadlineError, sendAfterEnd, sessionClosed } from './call-errors.js'
 import { misuse } from './misuse.js'
 import { fitsOpen } from './open.js'
 import type { OpenRole, Opener } from './open.js'
@@ -132,7 +134,7 @@ export class StreamCall implements SessionSink, Opener, CallerIO {
     if (this.#error !== undefined || this.#isOver) return rejected(this.#error ?? sessionClosed())
     if (this.#isSendEnded) return rejected(sendAfterEnd())
     if (this.#session === undefined) return this.#sendEarly(bytes, options, false)
-    if (options?.metadata !== undefined) return this.#session.send(bytes, { metadata: metadataEntries(options.metadata) }) ?? SENT
+    if (options?.metadata !== undefined) return sendWithMetadata(this.#session, bytes, options.metadata) ?? SENT
     return this.#session.trySend(0, bytes) ? SENT : this.#session.send(bytes) ?? SENT
   }
 
@@ -152,7 +154,7 @@ export class StreamCall implements SessionSink, Opener, CallerIO {
     const { maxSendMsgSize, sendBufferBytes } = this.#host.settings
     if (!(bytes instanceof Uint8Array)) return misuse(ErrorCode.ARGUMENT_INVALID, 'a message must be a Uint8Array')
     if (bytes.byteLength > maxSendMsgSize) return tooLarge(bytes.byteLength, `maxSendMsgSize of ${maxSendMsgSize}`)
-    if (count > 0 && waitingBytes + bytes.byteLength > sendBufferBytes) {
+    if (count > 0 && waitingBytes + weightOf(bytes) > sendBufferBytes) {
       return new RpcError(Category.ResourceExhausted, 'too many bytes are waiting to be sent: await each send', { code: ErrorCode.SEND_QUEUE_FULL })
     }
     return undefined
@@ -263,7 +265,7 @@ export class StreamCall implements SessionSink, Opener, CallerIO {
   #sendEarly (bytes: Uint8Array, options: MessageOptions | undefined, endStream: boolean): Promise<void> {
     const refusal = this.refusal(bytes)
     if (refusal !== undefined) return rejected(refusal)
-    this.#earlyBytes += bytes.byteLength
+    this.#earlyBytes += weightOf(bytes)
     const promise = new Promise<void>((resolve, reject) => {
       const last = this.#early.at(-1)
       // The end mark joins the message before it, unless that one is in an Open that was sent already, or is

@@ -20,7 +20,7 @@ import { Inbox } from './inbox.js'
 /** No payload is begun while this much stands unsent. */
 export const MAX_UNSENT_BYTES = 128 * 1024
 
-/** A turn that says more than this is handed over in pieces, so that the peer need not wait for its end. One size of the pool. */
+/** A turn that says more than this is handed over in pieces, so that the peer need not wait for its end. */
 const PIECE_BYTES = 64 * 1024
 /** More than a Payload frame has beside content and metadata. */
 const FRAME_SLACK_BYTES = 128

@@ -4,8 +4,9 @@
  */
 import type { ByteAllocator } from '../wire/byte-writer.js'
 
-const SIZES: readonly number[] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024]
-/** Kept of each size: 64 x 4 KiB down to 4 x 256 KiB, some 3.3 MiB for the process at the most. */
+/** The third holds the largest chunk with the frame around it. */
+const SIZES: readonly number[] = [4 * 1024, 16 * 1024, 66 * 1024, 256 * 1024]
+/** Kept of each size: 64 x 4 KiB down to 4 x 256 KiB, some 3.4 MiB for the process at the most. */
 const KEPT: readonly number[] = [64, 64, 16, 4]
 
 const free: Uint8Array[][] = SIZES.map(() => [])

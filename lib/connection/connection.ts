@@ -62,8 +62,8 @@ export class Connection implements SessionOwner, TransportSink {
   readonly growth: GrowthBudget
   /** Clock milliseconds when bytes (or a transport's sign of life) last arrived. */
   lastReceivedAt: number
-  /** Clock milliseconds when the last session ended, or the start. */
-  idleSince: number
+  /** Clock milliseconds when a session last began, ended or got a payload, or the start. */
+  lastActiveAt: number
   receivedBytes = 0
   /** Whether the peer has pinged: it speaks the protocol, though it may have nothing to ask yet. */
   hasPinged = false
@@ -90,8 +90,8 @@ export class Connection implements SessionOwner, TransportSink {
     this.#role = role
     this.settings = settings
     this.clock = clock
-    this.lastReceivedAt = this.idleSince = clock.now()
-    this.#floodGuard = new FloodGuard(this.idleSince)
+    this.lastReceivedAt = this.lastActiveAt = clock.now()
+    this.#floodGuard = new FloodGuard(this.lastActiveAt)
     this.#batch = new Batch(transport, clock)
     this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
@@ -113,6 +113,8 @@ export class Connection implements SessionOwner, TransportSink {
   get isMinor1 (): boolean { return this.#minor === 1 }
   get sessionCount (): number { return this.#sessions.size }
   get sessions (): Iterable<Session> { return this.#sessions.values() }
+  /** Whether part of a frame has arrived. */
+  get isMidFrame (): boolean { return this.#reader.isMidFrame }
   get sentBytes (): number { return this.#batch.sentBytes }
   get unsentBytes (): number { return this.#batch.unsentBytes }
   /** Whether reading is paused because a 1.0 peer sent more than is taken. */
@@ -128,7 +130,7 @@ export class Connection implements SessionOwner, TransportSink {
       // Chunks make larger frames needless.
       this.#reader.maxFrameBytes = this.#minor === 1
         ? Math.max(effectiveWindow(windowBytes) / 2, openFrameBytes(maxMetadataBytes))
-        : maxRecvMsgSize + maxMetadataBytes + FRAME_SLACK_BYTES
+        : Math.max(maxRecvMsgSize + maxMetadataBytes + FRAME_SLACK_BYTES, openFrameBytes(maxMetadataBytes))
     }
     return this.#minor
   }
@@ -153,6 +155,7 @@ export class Connection implements SessionOwner, TransportSink {
 
   /** Makes a session known. */
   createSession (init: SessionInit, sink: SessionSink): Session {
+    this.lastActiveAt = this.lastReceivedAt
     const session = new Session(this, sink, init)
     this.#sessions.set(init.id, session)
     if (init.id > this.highestSessionID) this.highestSessionID = init.id
@@ -187,7 +190,7 @@ export class Connection implements SessionOwner, TransportSink {
 
   release (session: Session): void {
     this.#sessions.delete(session.id)
-    if (this.#sessions.size === 0) this.idleSince = this.clock.now()
+    this.lastActiveAt = this.clock.now()
     this.#role.handleReleased(session)
   }
 
@@ -198,6 +201,7 @@ export class Connection implements SessionOwner, TransportSink {
 
   requestPlace (session: Session): void { (this.#places ??= new Places(this.settings.reassemblyPlaces)).request(session) }
   releasePlace (session: Session): void { this.#places?.release(session) }
+  grantPlaces (): void { this.#places?.grant() }
 
   // --- TransportSink: what the transport reports
 
@@ -336,6 +340,7 @@ export class Connection implements SessionOwner, TransportSink {
   #handlePayload (payload: Payload, frameBytes: number): void {
     const session = this.#find(payload.sessionID)
     if (session === undefined) return
+    this.lastActiveAt = this.lastReceivedAt
     try {
       session.handlePayload(payload, frameBytes)
     } catch (error) {
@@ -402,7 +407,10 @@ export class Connection implements SessionOwner, TransportSink {
   }
 }
 
-/** The largest Open with a First. Metadata somewhat beyond their limit still get a refusal instead of costing the connection. */
+/**
+ * The largest Open with a First. A key's character takes up to three bytes; and metadata somewhat beyond their limit get a
+ * refusal instead of costing the connection.
+ */
 function openFrameBytes (maxMetadataBytes: number): number {
-  return MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 2 * maxMetadataBytes + FRAME_SLACK_BYTES
+  return MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 3 * maxMetadataBytes + FRAME_SLACK_BYTES
 }

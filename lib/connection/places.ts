@@ -19,20 +19,21 @@ export class Places {
   /** @param count with one alone nothing is kept for those who run. */
   constructor (count: number) { this.#count = count }
 
-  /** Gives a place now or, in order of asking, later. Asked again when a taker has begun to run. */
+  /** Gives a place now or, in order of asking, later. */
   request (taker: PlaceTaker): void {
     if (this.#holders.has(taker)) return taker.placeGranted()
     this.#waiting.add(taker)
-    this.#grant()
+    this.grant()
   }
 
   /** Takes the place back, or forgets that one was asked for. */
   release (taker: PlaceTaker): void {
     this.#waiting.delete(taker)
-    if (this.#holders.delete(taker)) this.#grant()
+    if (this.#holders.delete(taker)) this.grant()
   }
 
-  #grant (): void {
+  /** Gives out what there is; to be called, too, when somebody who had to wait for its turn has begun to run. */
+  grant (): void {
     for (const taker of this.#waiting) {
       if (this.#holders.size >= this.#count) return
       if (!taker.isRunning && this.#idleHolders >= Math.max(1, this.#count - 1)) continue

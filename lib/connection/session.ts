@@ -37,6 +37,8 @@ export interface SessionOwner extends OutboxOwner {
   requestPlace (session: Session): void
   /** Gives the place back, or the wish for one up. */
   releasePlace (session: Session): void
+  /** A session runs that did not: places that were kept from others may be free for them. */
+  grantPlaces (): void
 }
 
 /** Who is told what happens to a session: a handler's call or a caller's. Must not throw. */
@@ -256,7 +258,7 @@ export class Session {
   /** Its turn to run has come: its messages are taken from now on. */
   run (): void {
     this.isRunning = true
-    if (this.#assembly?.isDiscarding === false && !this.#isPlaceKept) this.#owner.requestPlace(this)
+    this.#owner.grantPlaces()
   }
 
   /** Nobody will take any more of the peer's messages: what of an unfinished one is stored, and what comes, is thrown away. */

@@ -65,9 +65,8 @@ export class ServerConn implements Role, ConnectionView {
   readonly connection: Connection
   #isDraining = false
   #isPacked = false
-  /** What had been opened and asked at the last look, and when it had last changed, clock milliseconds. */
-  #activity = 0
-  #activeAt = 0
+  /** When something ran at the last look that found anything, clock milliseconds. */
+  #busyAt = 0
   /** Clock milliseconds of the unanswered question for a sign of life. */
   #probedAt: number | undefined
   #lastPing = 0
@@ -146,7 +145,7 @@ export class ServerConn implements Role, ConnectionView {
     connection.sweep(now)
     if (!connection.isOpen) return
     const { handshakeTimeoutMs, idleTimeoutMs, keepAliveIntervalMs, keepAliveTimeoutMs } = times
-    if (handshakeTimeoutMs !== 0 && connection.highestSessionID === 0 && !connection.hasPinged && now - connection.idleSince >= handshakeTimeoutMs) {
+    if (handshakeTimeoutMs !== 0 && connection.highestSessionID === 0 && !connection.hasPinged && now - connection.lastActiveAt >= handshakeTimeoutMs) {
       return this.#giveUp('no session was opened in time', ErrorCode.HANDSHAKE_TIMEOUT)
     }
     if (idleTimeoutMs !== 0 && this.#idleMs(now) >= idleTimeoutMs) {
@@ -291,25 +290,22 @@ export class ServerConn implements Role, ConnectionView {
     }
   }
 
-  /**
-   * For how long nothing has run. Synchronous sessions that wait for their next request do not count: clients keep
-   * them. Where there are any it is known from look to look only.
-   */
+  /** For how long nothing has run. Synchronous sessions that wait for their next request do not count: clients keep them. */
   #idleMs (now: number): number {
     const { connection } = this
-    if (connection.sessionCount === 0) return now - connection.idleSince
-    let activity = connection.highestSessionID
+    if (this.#isBusy()) this.#busyAt = now
+    // Half a frame is only as busy as the peer that sends it.
+    return now - Math.max(this.#busyAt, connection.lastActiveAt, connection.isMidFrame ? connection.lastReceivedAt : 0)
+  }
+
+  #isBusy (): boolean {
+    const { connection } = this
+    if (connection.unsentBytes > 0) return true
     for (const session of connection.sessions) {
       const call = session.sink as Call
-      if (!(call instanceof SyncCalls) || call.pending > 0) {
-        this.#activeAt = now
-        return 0
-      }
-      activity += session.receivedMessages
+      if (!(call instanceof SyncCalls) || call.pending > 0 || session.assembly !== undefined || !session.outbox.isEmpty) return true
     }
-    if (activity !== this.#activity) this.#activeAt = now
-    this.#activity = activity
-    return now - this.#activeAt
+    return false
   }
 
   #giveUp (text: string, code: ErrorCode): void {

@@ -7,9 +7,10 @@ import type { StreamServerCall } from '../../types/interceptor.js'
 import type { MessageOptions, StreamIO } from '../../types/stream.js'
 import { compose } from '../call/interceptor.js'
 import { ReceiveHalf } from '../call/receive-half.js'
+import { sendWithMetadata } from '../call/send.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
-import { NO_METADATA, metadataEntries } from '../metadata.js'
+import { NO_METADATA } from '../metadata.js'
 import { NO_BYTES, RpcType } from '../wire/message.js'
 import type { Close, Payload } from '../wire/message.js'
 import { CallContext } from './context.js'
@@ -169,7 +170,7 @@ export class StreamCall implements SessionSink, Run, CallRecord {
   #send (bytes: Uint8Array, options: MessageOptions | undefined): Promise<void> {
     this.sentMessages++
     this.sentBytes += bytes.byteLength
-    if (options?.metadata !== undefined) return this.#session.send(bytes, { metadata: metadataEntries(options.metadata) }) ?? SENT
+    if (options?.metadata !== undefined) return sendWithMetadata(this.#session, bytes, options.metadata) ?? SENT
     return this.#session.trySend(0, bytes) ? SENT : this.#session.send(bytes) ?? SENT
   }
 

@@ -24,6 +24,8 @@ export const heapAllocator: ByteAllocator = {
 
 /** Frame sizes are written with 32-bit arithmetic; nothing sensible comes near. */
 const MAX_BYTES = 2 ** 32 - 1
+/** One large message does not make the next one large. */
+const MAX_EXPECTED_BYTES = 64 * 1024
 const NO_VIEW = new DataView(NO_BYTES.buffer)
 
 /** See the head of this file. */
@@ -56,7 +58,7 @@ export class ByteWriter {
   take (): Uint8Array {
     if (this.position === 0) return NO_BYTES
     const written = this.bytes.subarray(0, this.position)
-    this.#expected = this.position
+    this.#expected = Math.min(this.position, MAX_EXPECTED_BYTES)
     this.#use(NO_BYTES)
     return written
   }

@@ -9,6 +9,14 @@ import type { Test } from 'tap'
 import type { ScriptedServer } from '../helpers/scripted-peer.js'
 import { msg, scriptedServer, settle, str, text, until, watch } from '../helpers/scripted-peer.js'
 
+t.test('options may be inherited', async t => {
+  class Defaults { get maxSendMsgSize (): number { return 10 } }
+  const { client } = scriptedServer(t, new Defaults())
+  const call = watch(client.sync('p', 'S', 'Sync').call(new Uint8Array(11)))
+  await until(() => call.isSettled)
+  t.match(call.error, { code: ErrorCode.MESSAGE_TOO_LARGE })
+})
+
 t.test('close', async t => {
   await t.test('fails what runs, tells the server, and resolves when it is over', async t => {
     const { client, peer, clock } = scriptedServer(t)

@@ -514,3 +514,27 @@ t.test('interceptors', async t => {
     t.match(seen, { category: Category.PermissionDenied })
   })
 })
+
+t.test('messages without bytes are bounded too while nobody has opened the stream', async t => {
+  for (const streamInterceptors of [[], [() => new Promise<void>(() => {})]]) {
+    const { client } = scriptedServer(t, { sendBufferBytes: 1000, streamInterceptors })
+    const stream = client.biDir('p', 'S', 'BiDir')
+    const sends = Array.from({ length: 20 }, () => watch(stream.send(new Uint8Array(0))))
+    await until(() => sends.some((send) => send.isSettled))
+    t.match(sends.at(-1)?.error, { code: ErrorCode.SEND_QUEUE_FULL })
+  }
+})
+
+t.test('metadata that make no sense reject the send, before and after the stream is open', async t => {
+  const { client, peer } = scriptedServer(t)
+  const stream = client.biDir('p', 'S', 'BiDir')
+  const metadata = { k: 5 as unknown as string }
+  const early = watch(stream.send(text('a'), { metadata }))
+  const { openID } = await peer.expect('open')
+  peer.send(msg.ack({ openID, sessionID: 1 }))
+  await settle()
+  const late = watch(stream.send(text('b'), { metadata }))
+  await until(() => early.isSettled && late.isSettled)
+  t.ok(early.error)
+  t.match(late.error, { message: early.error?.message })
+})

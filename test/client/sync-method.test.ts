@@ -104,6 +104,17 @@ t.test('1.1', async t => {
     t.equal(client.running, 1)
   })
 
+  await t.test('a session of its own ends with an answer that cannot be taken', async t => {
+    const { peer, method, client } = await ready(t, { maxRecvMsgSize: 100 })
+    const call = watch(method.call(text('large'), { metadata: { k: 'v'.repeat(20_000) } }))
+    const { openID } = await peer.expect('open')
+    peer.send(msg.ack({ openID, sessionID: 2 }), msg.payload({ sessionID: 2, reqID: 1, payload: new Uint8Array(101) }))
+    await until(() => call.isSettled)
+    t.match(call.error, { category: Category.ResourceExhausted, code: ErrorCode.MESSAGE_TOO_LARGE })
+    await peer.expect('cancel', { sessionID: 2, reqID: 0 })
+    t.equal(client.running, 0)
+  })
+
   await t.test('the response headers of the session come with each answer', async t => {
     const { peer, method } = await ready(t, { ack: { metadata: [{ key: 'region', value: text('north') }] } })
     for (const reqID of [2, 3]) {

@@ -413,6 +413,23 @@ t.test('frames', async t => {
     await peer.expect('payload', { reqID: 1 })
   })
 
+  await t.test('also on a 1.0 connection that takes small messages only', async t => {
+    const { peer } = setUp(t, { maxRecvMsgSize: 4096 })
+    const metadata = Array.from({ length: 2500 }, () => ({ key: 'k', value: text('v') }))
+    for (const openID of [1, 2]) {
+      peer.send(msg.open({ openID, descr: names.sync, protocolMinor: 0, metadata }))
+      await peer.expect('openAck', { openID, errCode: 0 })
+    }
+  })
+
+  await t.test('and keys of any language', async t => {
+    const { peer } = setUp(t, { maxMetadataBytes: 1 << 20 })
+    for (const openID of [1, 2]) {
+      peer.send(msg.open({ openID, descr: names.sync, metadata: [{ key: '語'.repeat(1_000_000), value: text('v') }] }))
+      await peer.expect('openAck', { openID, errCode: 0 })
+    }
+  })
+
   await t.test('with somewhat more metadata get a refusal, not the end', async t => {
     const { peer } = setUp(t)
     peer.send(msg.open({ descr: names.sync }))

@@ -69,8 +69,20 @@ t.test('one is kept for those who run', t => {
   places.release(c)
   t.equal(b.granted, 0)
   b.isRunning = true
-  places.request(b)
+  places.grant()
   t.equal(b.granted, 1, 'until its turn comes')
+  t.end()
+})
+
+t.test('a holder that begins to run leaves the place of those who wait for their turn', t => {
+  const places = new Places(2)
+  const [a, b] = [new Taker(), new Taker()]
+  a.isRunning = b.isRunning = false
+  places.request(a)
+  places.request(b)
+  a.isRunning = true
+  places.grant()
+  t.equal(b.granted, 1)
   t.end()
 })
 

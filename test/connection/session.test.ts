@@ -65,6 +65,7 @@ class Owner implements SessionOwner {
   hold (_session: Session, bytes: number): void { this.held += bytes }
   requestPlace (session: Session): void { this.places.request(session) }
   releasePlace (session: Session): void { this.places.release(session) }
+  grantPlaces (): void { this.places.grant() }
 
   turns (): void {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) if (next.writeTurn()) this.#waiting.push(next)

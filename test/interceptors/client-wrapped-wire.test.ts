@@ -161,7 +161,8 @@ t.test('what waits is bounded, before the stream is opened and while a wrapper h
   const { client, peer } = setUp(t, [async (call, next) => {
     await promise
     await next(call.wrap(wrapper))
-  }], { sendBufferBytes: 1000, maxSendMsgSize: 5000 })
+  }], { sendBufferBytes: 1000 + 2 * 64, maxSendMsgSize: 5000 })
+  // Each message counts 64 beside its bytes: one of 800 and one of 200 are all that fits.
   const stream = client.biDir('p', 'S', 'BiDir')
   const say = (): ReturnType<typeof watch>[] => [
     ...[5001, 800, 300, 200].map((bytes) => watch(stream.send(new Uint8Array(bytes)))),

@@ -382,6 +382,52 @@ t.test('a connection on which nothing runs for too long is closed', async t => {
     await idle(set)
   })
 
+  await t.test('sessions that come and go count, whatever was said on them', async t => {
+    const set = setUp(t, { idleTimeoutMs: 60_000 })
+    const { peer, clock, answers } = set
+    peer.send(openSync(), msg.payload({ reqID: 1, payload: text('a') }))
+    await peer.expect('openAck')
+    answers.get('a')?.(new Uint8Array(1))
+    await peer.expect('payload')
+    clock.advance(31_000)
+    peer.send(msg.close())
+    await settle()
+    clock.advance(50_000)
+    peer.send(openSync({ openID: 2 }))
+    await peer.expect('openAck')
+    clock.advance(59_000)
+    await peer.expectSilence()
+    clock.advance(1000)
+    await idle(set)
+  })
+
+  await t.test('but not while a request is still coming', async t => {
+    const { peer, clock } = setUp(t, { idleTimeoutMs: 60_000, keepAliveIntervalMs: 0 })
+    peer.send(openSync())
+    await peer.expect('openAck')
+    for (let i = 0; i < 10; i++) {
+      peer.send(msg.payload({ reqID: 1, payload: new Uint8Array(5000), more: true }))
+      await peer.expectSilence()
+      clock.advance(10_000)
+    }
+    await peer.expectSilence()
+  })
+
+  await t.test('nor while an answer waits to be taken', async t => {
+    const { peer, clock, answers } = setUp(t, { idleTimeoutMs: 60_000, keepAliveIntervalMs: 0 })
+    peer.send(openSync(), msg.payload({ reqID: 1, payload: text('a') }))
+    await peer.expect('openAck')
+    answers.get('a')?.(new Uint8Array(1 << 20))
+    await settle()
+    for (let i = 0; i < 10; i++) {
+      clock.advance(10_000)
+      peer.send(msg.update(1, 66_000))
+      await settle()
+    }
+    t.equal(peer.all('goAway').length, 0)
+    t.ok(peer.all('payload').length > 10)
+  })
+
   await t.test('but not while a stream is open', async t => {
     const { peer, clock } = setUp(t, { idleTimeoutMs: 60_000 })
     peer.send(openSync(), msg.open({ openID: 2, descr: names.biDir }))

@@ -27,6 +27,17 @@ function write (writer: ByteWriter, ...values: number[]): void {
   writer.position += values.length
 }
 
+t.test('begins with as much as was written the last time, within reason', t => {
+  const asked: number[] = []
+  const writer = new ByteWriter({ allocate: (bytes) => { asked.push(bytes); return new Uint8Array(bytes) }, release: () => {} })
+  for (const bytes of [1000, 10, 4_000_000, 10, 10]) {
+    writer.position = writer.reserve(bytes) + bytes
+    writer.take()
+  }
+  t.same(asked, [1000, 1000, 4_000_000, 64 * 1024, 10])
+  t.end()
+})
+
 t.test('allocates nothing before the first reserve', t => {
   const allocator = countingAllocator()
   const writer = new ByteWriter(allocator)
