@@ -202,7 +202,7 @@ t.test('what waits is bounded, before the stream is opened and while a wrapper h
 t.test('a wrapper may transfer what it is given, and send it in one piece later', async t => {
   const { client, peer } = setUp(t, (io) => ({
     send: async (message) => { await io.send(new Uint8Array(structuredClone(message.buffer, { transfer: [message.buffer] }))) }
-  }), { sendBufferBytes: 100 })
+  }), { sendBufferBytes: 100 + 2 * 64 })
   const stream = client.biDir('p', 'S', 'BiDir')
   const sends = [watch(stream.send(new Uint8Array(90)))]
   const open = await peer.expect('open')
