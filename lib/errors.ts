@@ -137,9 +137,16 @@ export const ErrorCode = {
 /** One of the strings of {@link ErrorCode}. */
 export type ErrorCode = typeof ErrorCode[keyof typeof ErrorCode]
 
+const categoryCodes: string[] = []
+
 /** The stable code of a category: `CLAW_ERR_NOT_FOUND` for NotFound. */
 export function categoryErrorCode (category: number): string {
-  return 'CLAW_ERR_' + categoryName(category).replace(/(?<=[a-z])[A-Z]/g, '_$&').toUpperCase()
+  let code = categoryCodes[category]
+  if (code === undefined) {
+    code = 'CLAW_ERR_' + categoryName(category).replace(/(?<=[a-z])[A-Z]/g, '_$&').toUpperCase()
+    categoryCodes[category] = code
+  }
+  return code
 }
 
 /** What may stand beside category and message. */
@@ -200,9 +207,21 @@ export class RpcError extends Error {
   }
 }
 
+/**
+ * An error that answers a peer or tells of one. Nobody looks for its place in this code, and to find it out would cost
+ * more than all else that a refusal costs: it has no stack.
+ */
+export function peerError (category: Category, message: string, options: RpcErrorOptions = {}): RpcError {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  const error = new RpcError(category, message, options)
+  Error.stackTraceLimit = stackTraceLimit
+  return error
+}
+
 /** The stream of bytes broke off; what was under way may or may not have arrived. */
 export function connectionLost (message: string, cause?: unknown): RpcError {
-  return new RpcError(Category.Unavailable, message, { code: ErrorCode.CONNECTION_LOST, ...(cause !== undefined && { cause }) })
+  return peerError(Category.Unavailable, message, { code: ErrorCode.CONNECTION_LOST, ...(cause !== undefined && { cause }) })
 }
 
 /** How much a broken rule costs. */

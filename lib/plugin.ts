@@ -85,6 +85,9 @@ async function plugin (app: FastifyInstance, given: RpcPluginOptions & RegisterO
   app.addHook('onClose', async () => { door.close() })
 }
 
+/** What one connection may send before the others have their turn; Node reads up to 2 MiB of one socket at a time. */
+const REST_BYTES = 256 * 1024
+
 /** Hidden from @fastify/swagger, as routes with `websocket: true` are. */
 const HIDDEN: object = { hide: true }
 
@@ -128,7 +131,8 @@ function serve (server: Server, socket: WebSocket, request: FastifyRequest): voi
   const transport = webSocketTransport(socket, {
     remoteAddress: request.ip,
     // injectWS: writer and reader are in one process and would share the bytes.
-    copiesWrites: isInjected(request.raw)
+    copiesWrites: isInjected(request.raw),
+    restBytes: REST_BYTES
   })
   try {
     server.connect(transport, { request, log })

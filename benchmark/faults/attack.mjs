@@ -20,6 +20,8 @@ export class Attack {
     this.port = port
     this.width = width
     this.#until = performance.now() + ms
+    /** Resolves when the attack is over. */
+    this.over = sleep(ms)
   }
 
   get isOver () { return performance.now() >= this.#until }
@@ -66,7 +68,7 @@ export class Attack {
         this.done++
       }
       await peer.room()
-      if (asked - answered >= inFlight) await Promise.race([peer.until(() => asked - answered < inFlight || this.isOver), sleep(this.remainingMs)])
+      if (asked - answered >= inFlight) await Promise.race([peer.until(() => asked - answered < inFlight), this.over])
     }
   }
 

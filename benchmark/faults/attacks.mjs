@@ -45,7 +45,7 @@ async function downloads (attack) {
     await peer.opened()
     peer.write(frames(open('Flood', RpcType.Recv, { window: HUGE_WINDOW })))
     peer.socket.on('data', ({ length }) => { attack.done += length / MIB })
-    await sleep(attack.remainingMs)
+    await attack.over
   }))
 }
 
@@ -53,6 +53,7 @@ async function downloads (attack) {
 async function uploads (attack) {
   await Promise.all(many(attack.width, async () => {
     const client = await connect(`ws://127.0.0.1:${attack.port}/rpc`, { WebSocket, webSocketOptions: { perMessageDeflate: false } })
+    attack.connections++
     const upload = client.send('fault', 'S', 'Sink')
     const message = new Uint8Array(32 * KIB)
     while (!attack.isOver) {
@@ -141,10 +142,9 @@ const gzipBombs = () => [gzipSync(new Uint8Array(50 * MIB)), gzipSync(new Uint8A
 /** The length, one zero, and as many copies of 64 bytes as make it up. */
 function snappyBomb (bytes) {
   const length = []
-  for (let rest = bytes; ; rest >>>= 7) {
-    if (rest < 0x80) { length.push(rest); break }
-    length.push(rest & 0x7f | 0x80)
-  }
+  let rest = bytes
+  for (; rest >= 0x80; rest >>>= 7) length.push(rest & 0x7f | 0x80)
+  length.push(rest)
   const copies = Buffer.alloc(3 * ((bytes - 1) / 64), Buffer.of(0xfe, 0x01, 0x00))
   return Buffer.concat([Buffer.of(...length, 0x00, 0x61), copies])
 }
@@ -193,8 +193,8 @@ function openAndClose (attack) {
     let session = 0
     await attack.ask(peer, () => {
       attack.done += 99
-      return frames(...many(100, () => [open('Chat', RpcType.BiDirectional), close(++session)]).flat())
-    }, { inFlight: 1000, isAnswer: () => false })
+      return frames(...many(100, (i) => [open('Chat', RpcType.BiDirectional, { openID: i + 1 }), close(++session)]).flat())
+    }, { inFlight: 10, isAnswer: ({ type, openID }) => type === MsgType.OpenAck && openID === 100 })
   })
 }
 
@@ -217,7 +217,7 @@ function garbage (attack) {
   return attack.withPeers(async (peer) => {
     peer.write(bytes)
     attack.done++
-    await Promise.race([peer.until(() => false), sleep(attack.remainingMs)])
+    await Promise.race([peer.until(() => false), attack.over])
   })
 }
 

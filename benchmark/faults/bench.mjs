@@ -10,7 +10,7 @@ export const HEALTHY = { connections: 20, streamsEach: 10, periodMs: 50 }
 const CALM_MS = 5000
 const CALM_AGAIN_MS = 3000
 /** Each attack once at first, so that what it leaves behind for good (code, pools) is there before memory is measured. */
-const REHEARSAL_MS = 150
+const REHEARSAL_MS = 100
 /** For what an attack leaves behind for a moment. */
 const SETTLE_MS = 100
 /** When the shutdown begins, and when the healthy end their streams, both after the attackers have begun. */
@@ -64,10 +64,12 @@ export class Bench {
     await this.healthy.ask('take')
     await this.server.ask('busy')
     await this.#phase('calm', () => sleep(CALM_MS))
-    for (const { name, title, unit } of attacks) await this.#phase(title, () => this.#attack(name, ms), { name, unit })
+    for (const { name, title, unit, maxSeconds = Infinity } of attacks) {
+      await this.#phase(title, () => this.#attack(name, Math.min(ms, maxSeconds * 1000)), { name, unit })
+    }
     await this.#phase('calm again', () => sleep(CALM_AGAIN_MS))
     await this.#remember('end')
-    await this.#phase(DRAIN.title, () => this.#drained(), { unit: DRAIN.unit })
+    await this.#phase(DRAIN.title, () => this.#drained())
     this.#judge()
   }
 

@@ -89,10 +89,10 @@ function quantiles (values) {
   return { count: sorted.length, median: at(0.5), p99: at(0.99), max: at(1) }
 }
 
-function taken () {
+function totals () {
   const failures = {}
   for (const { failure } of streams) if (failure !== undefined) failures[failure] = (failures[failure] ?? 0) + 1
-  return { latency: quantiles(latencies), delay: quantiles(delays), sent: sum('sent'), received: sum('received'), wrong: sum('wrong'), failures }
+  return { sent: sum('sent'), received: sum('received'), wrong: sum('wrong'), failures }
 }
 
 work({
@@ -106,7 +106,7 @@ work({
   },
 
   /** What was measured since the last time, and the totals so far. */
-  take: () => taken(),
+  take: () => ({ latency: quantiles(latencies), delay: quantiles(delays), ...totals() }),
 
   /** Ends every stream as an honest caller does, and waits for what is under way. */
   async end () {
@@ -115,6 +115,6 @@ work({
     const patience = new AbortController()
     await Promise.race([Promise.all(streams.map(({ over }) => over)), sleep(LAST_ECHOES_MS, undefined, { signal: patience.signal }).catch(() => {})])
     patience.abort()
-    return taken()
+    return totals()
   }
 }, { asksForUnhandled: true })

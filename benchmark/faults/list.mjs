@@ -1,6 +1,9 @@
-/** The attacks. `unit` is what they count, `isExtra` those that are made only where they are asked for. Imports nothing. */
+/**
+ * The attacks. `unit` is what they count, `maxSeconds` how long they last at most, `isExtra` that they are made only where
+ * they are asked for. Imports nothing.
+ */
 export const ATTACKS = [
-  { name: 'neighbour', title: 'busy neighbour (control)', unit: 'turns' },
+  { name: 'neighbour', title: 'busy neighbour (control)', unit: 'turns', maxSeconds: 1 },
   { name: 'slow', title: 'slow readers', unit: 'MiB' },
   { name: 'downloads', title: 'downloads without end', unit: 'MiB' },
   { name: 'uploads', title: 'uploads without end', unit: 'MiB' },
@@ -22,4 +25,4 @@ export const ATTACKS = [
 ]
 
 /** What goes on while the server shuts down. */
-export const DRAIN = { name: 'drain', title: 'drain in the middle', unit: 'things' }
+export const DRAIN = { name: 'drain', title: 'drain in the middle' }

@@ -22,7 +22,7 @@ export function phaseTable (phases) {
   const head = ['phase', 'median ms', 'p99 ms', 'max ms', 'to calm', 'echoes', 'lost', 'server busy', 'own delay ms', 'attack']
   return aligned([head, ...phases.map(({ title, unit, latency, delay, lost, busy, attack }) => [
     title, ms(latency.median), ms(latency.p99), ms(latency.max), (latency.median / calm).toFixed(2), String(latency.count), String(lost), share(busy), ms(delay.median),
-    attack === undefined ? '' : `${count(attack.rate)} ${unit}/s`
+    unit === undefined ? '' : `${count(attack.rate)} ${unit}/s`
   ])])
 }
 
@@ -32,7 +32,7 @@ export function answersText (phases) {
     const answers = Object.entries(attack.answers).sort(([, one], [, other]) => other - one).map(([label, times]) => `${times} ${label}`)
     return [title, `${attack.connections} connections; ${answers.length === 0 ? 'no answer' : answers.join(', ')}`]
   })
-  return `answered to the attackers\n${aligned(lines)}`
+  return `answered to the attackers\n${lines.length === 0 ? 'nothing' : aligned(lines)}`
 }
 
 export function memoryText (memory, drain) {

@@ -8,6 +8,7 @@ import type { Compressor } from '../../types/compressor.js'
 import { Compression } from '../wire/message.js'
 import { SnappyDecoder } from './snappy-decoder.js'
 import { SnappyEncoder } from './snappy-encoder.js'
+import { Limiter } from './limiter.js'
 import { inLaterTurns, SLICE_BYTES } from './turn.js'
 
 /**
@@ -17,6 +18,8 @@ import { inLaterTurns, SLICE_BYTES } from './turn.js'
  * checksum: a block that was damaged into another valid block goes unnoticed.
  */
 export function snappy (): Compressor {
+  // One large block at a time takes its slices: many at once would take as many in each turn.
+  const limiter = new Limiter(1)
   return {
     id: Compression.Snappy,
     name: 'snappy',
@@ -30,7 +33,7 @@ export function snappy (): Compressor {
     decompress (bytes, maxBytes) {
       const decoder = new SnappyDecoder(bytes, maxBytes)
       const step = (): boolean => decoder.step(SLICE_BYTES)
-      return step() ? decoder.result() : inLaterTurns(step).then(() => decoder.result())
+      return step() ? decoder.result() : limiter.run(() => inLaterTurns(step)).then(() => decoder.result())
     }
   }
 }

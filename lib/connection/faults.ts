@@ -1,5 +1,5 @@
 /** The errors of this room that more than one file makes. */
-import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import { Category, ErrorCode, ProtocolError, RpcError, peerError } from '../errors.js'
 
 /** What a send fails with after the session has ended without an error. */
 export const SESSION_CLOSED = new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED })
@@ -11,11 +11,11 @@ export function tooLarge (bytes: number, limit: string): RpcError {
 
 /** The error for a message of the peer that this side does not take. */
 export function messageTooLarge (maxBytes: number): RpcError {
-  return new RpcError(Category.ResourceExhausted, `message exceeds maxRecvMsgSize of ${maxBytes} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
+  return peerError(Category.ResourceExhausted, `message exceeds maxRecvMsgSize of ${maxBytes} bytes`, { code: ErrorCode.MESSAGE_TOO_LARGE })
 }
 
 export function metadataTooLarge (maxBytes: number): RpcError {
-  return new RpcError(Category.ResourceExhausted, `the metadata of the message exceed ${maxBytes} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
+  return peerError(Category.ResourceExhausted, `the metadata of the message exceed ${maxBytes} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
 }
 
 /** The session whose peer does not go on in time. */

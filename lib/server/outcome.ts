@@ -1,5 +1,5 @@
 /** From what a handler threw to what the peer is told: the only place where one becomes the other. */
-import { Category, RpcError } from '../errors.js'
+import { Category, RpcError, peerError } from '../errors.js'
 
 import type { CallContext } from './context.js'
 
@@ -27,8 +27,8 @@ export function checkAnswer (answer: unknown): Uint8Array {
   throw new TypeError(`the handler answered ${answer === null ? 'null' : typeof answer}, not a Uint8Array`)
 }
 
-export const canceled = (text: string): RpcError => new RpcError(Category.Canceled, text)
-export const deadlineExceeded = (): RpcError => new RpcError(Category.DeadlineExceeded, 'deadline exceeded')
+export const canceled = (text: string): RpcError => peerError(Category.Canceled, text)
+export const deadlineExceeded = (): RpcError => peerError(Category.DeadlineExceeded, 'deadline exceeded')
 
 function isAbortError (thrown: unknown): boolean {
   return thrown instanceof Error && (thrown.name === 'AbortError' || thrown.name === 'TimeoutError')

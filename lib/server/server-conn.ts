@@ -17,7 +17,7 @@ import type { Role } from '../connection/connection.js'
 import { errorText } from '../connection/outbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import type { ConnectionSettings } from '../connection/settings.js'
-import { Category, ErrorCode, ProtocolError, RpcError } from '../errors.js'
+import { Category, ErrorCode, ProtocolError, RpcError, peerError } from '../errors.js'
 import { GoAway, OpenAck, PROTOCOL_MAJOR, Ping, RpcType } from '../wire/message.js'
 import type { Open } from '../wire/message.js'
 import { examineOpen } from './accept.js'
@@ -191,7 +191,7 @@ export class ServerConn implements Role, ConnectionView {
 
   /** To a handler the loss of its caller is the end of anybody's interest: a cancel. */
   lossOf (error: RpcError): RpcError {
-    return new RpcError(Category.Canceled, error.message, { code: error.code, cause: error })
+    return peerError(Category.Canceled, error.message, { code: error.code, cause: error })
   }
 
   handleReleased (): void {
@@ -212,7 +212,7 @@ export class ServerConn implements Role, ConnectionView {
   // ---
 
   #closedReason (): RpcError | undefined {
-    if (this.#isDraining) return new RpcError(Category.Unavailable, 'server is draining', { code: ErrorCode.CLOSED })
+    if (this.#isDraining) return peerError(Category.Unavailable, 'server is draining', { code: ErrorCode.CLOSED })
     if (this.connection.highestSessionID >= MAX_SESSION_ID) {
       this.#sendGoAway()
       return new RpcError(Category.Unavailable, 'session numbers are used up', { code: ErrorCode.CLOSED })

@@ -63,12 +63,14 @@ class DuplexTransport implements Transport {
   }
 
   write (chunk: Uint8Array, done: () => void): void {
-    // `writable` also says no after an error or when the stream ended itself. Callbacks then come out of order.
-    if (this.#account.ended || !this.#duplex.writable) {
+    if (this.#account.ended) {
       this.#account.refuse(done)
       return
     }
     this.#account.owe(done)
+    // `writable` also says no after an error or when the stream ended itself. Callbacks then come out of order; the end,
+    // which is near, settles it. A writer that was told at once would go on in the same turn.
+    if (!this.#duplex.writable) return
     // A socket's memory ends up in the kernel. Any other stream may pass the very same memory on to a reader in this
     // process, who keeps it, while the writer uses it again after `done`.
     this.#duplex.write(this.#isSocket ? chunk : new Uint8Array(chunk), this.#account.taken)

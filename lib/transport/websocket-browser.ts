@@ -29,6 +29,7 @@ export interface WebSocketLike {
   removeEventListener (type: 'open' | 'message' | 'close' | 'error', listener: (event: WebSocketEvent) => void): void
 }
 
+const CONNECTING = 0
 const OPEN = 1
 const CLOSED = 3
 /** A page may close with 1000 and 3000 to 4999 only; our other codes travel as themselves plus this. */
@@ -84,11 +85,13 @@ export class BrowserWebSocketTransport implements Transport {
   }
 
   write (chunk: Uint8Array, done: () => void): void {
-    if (this.#account.ended || this.#socket.readyState !== OPEN) {
+    if (this.#account.ended || this.#socket.readyState === CONNECTING) {
       this.#account.refuse(done)
       return
     }
     this.#account.owe(done)
+    // Settled by the end, which is near: a writer that was told at once would go on in the same turn.
+    if (this.#socket.readyState !== OPEN) return
     // Copied at once, yet counted as unsent until it has left: else nothing would ever slow a writer down.
     this.#socket.send(chunk as Uint8Array<ArrayBuffer>)
     this.#sentBytes += chunk.byteLength

@@ -22,6 +22,7 @@ export interface WsSocket {
   terminate (): void
 }
 
+const CONNECTING = 0
 const OPEN = 1
 const CLOSED = 3
 const BINARY = { binary: true }
@@ -31,15 +32,26 @@ export class WsTransport implements Transport {
   readonly remoteAddress: string | undefined
   readonly #socket: WsSocket
   readonly #copiesWrites: boolean
+  readonly #restBytes: number
+  /** Bytes read and written since it last rested. */
+  #readBytes = 0
+  #writtenBytes = 0
+  #isReadResting = false
+  #isWriteResting = false
+  /** Writes that were taken while it rests, and are told afterwards. */
+  #takenMeanwhile = 0
+  #isPaused = false
   readonly #account = new Account()
   /** What arrived before `start`. */
   #early: Uint8Array[] = []
   #closedHere = false
   #fault: Error | undefined
 
-  constructor (socket: WsSocket, copiesWrites: boolean, remoteAddress: string | undefined) {
+  /** @param restBytes after so many bytes the other sockets have their turn; Infinity: never. */
+  constructor (socket: WsSocket, copiesWrites: boolean, restBytes: number, remoteAddress: string | undefined) {
     this.#socket = socket
     this.#copiesWrites = copiesWrites
+    this.#restBytes = restBytes
     this.remoteAddress = remoteAddress
     if (socket.readyState === CLOSED) {
       this.#account.endSoon(closeError(1006, '', false))
@@ -64,22 +76,29 @@ export class WsTransport implements Transport {
 
   write (chunk: Uint8Array, done: () => void): void {
     // `ws` answers a send in another state in another order than the sends before it, and throws while connecting.
-    if (this.#account.ended || this.#socket.readyState !== OPEN) {
+    if (this.#account.ended || this.#socket.readyState === CONNECTING) {
       this.#account.refuse(done)
       return
     }
     this.#account.owe(done)
+    // Not taken, but its end, which is near, settles it: a writer that was told at once would go on in the same turn,
+    // and the end would never get one.
+    if (this.#socket.readyState !== OPEN) return
     // The server side hands header and chunk to the kernel in one gathering write and copies nothing; the client side
     // masks into a new buffer. The callback is that of the socket's write, which Node never calls synchronously.
-    this.#socket.send(this.#copiesWrites ? new Uint8Array(chunk) : chunk, BINARY, this.#account.taken)
+    this.#socket.send(this.#copiesWrites ? new Uint8Array(chunk) : chunk, BINARY, this.#taken)
+    this.#writtenBytes += chunk.byteLength
+    if (this.#writtenBytes >= this.#restBytes && !this.#isWriteResting) this.#restWriting()
   }
 
   pause (): void {
+    this.#isPaused = true
     this.#socket.pause()
   }
 
   resume (): void {
-    this.#socket.resume()
+    this.#isPaused = false
+    if (!this.#isReadResting) this.#socket.resume()
   }
 
   close (code: CloseCode = CloseCode.Normal, reason = ''): void {
@@ -126,6 +145,34 @@ export class WsTransport implements Transport {
     const sink = this.#account.sink
     if (sink !== undefined) sink.onData(chunk)
     else if (!this.#account.ended) this.#early.push(chunk)
+    this.#readBytes += chunk.byteLength
+    if (this.#readBytes >= this.#restBytes && !this.#isReadResting) this.#restReading()
+  }
+
+  /** Node reads one socket on and on while there is something, up to 2 MiB, before it looks at the next. */
+  #restReading (): void {
+    this.#isReadResting = true
+    this.#socket.pause()
+    nextTurn(() => {
+      this.#isReadResting = false
+      this.#readBytes = 0
+      if (!this.#isPaused) this.#socket.resume()
+    })
+  }
+
+  /** And tells of a write in the very turn in which the kernel took it, until the kernel takes no more. */
+  #restWriting (): void {
+    this.#isWriteResting = true
+    nextTurn(() => {
+      this.#isWriteResting = false
+      this.#writtenBytes = 0
+      for (; this.#takenMeanwhile > 0; this.#takenMeanwhile--) this.#account.taken()
+    })
+  }
+
+  readonly #taken = (): void => {
+    if (this.#isWriteResting) this.#takenMeanwhile++
+    else this.#account.taken()
   }
 
   /**
@@ -144,4 +191,9 @@ export class WsTransport implements Transport {
     this.#socket.off('ping', this.#handleAlive)
     this.#socket.off('pong', this.#handleAlive)
   }
+}
+
+/** Runs it in the next turn of the event loop. Browsers, which have no such sockets, have no such function either. */
+function nextTurn (run: () => void): void {
+  (globalThis as unknown as { setImmediate: (run: () => void) => void }).setImmediate(run)
 }

@@ -19,6 +19,11 @@ export interface WebSocketTransportOptions {
    * the writer's memory to a reader in this process, who keeps it while the writer uses it again.
    */
   copiesWrites?: boolean
+  /**
+   * After so many bytes of a `ws` socket the other sockets of the process have their turn, so that one peer that sends
+   * without an end does not hold up all others. Never when absent.
+   */
+  restBytes?: number
   /** Times the looks at `bufferedAmount`, which browsers have instead of a callback. The system's when absent. */
   clock?: Clock
 }
@@ -29,7 +34,7 @@ export interface WebSocketTransportOptions {
  * used through the faster interface of `ws`, otherwise through that of the WHATWG.
  */
 export function webSocketTransport (socket: WebSocketLike | WsSocket, options: WebSocketTransportOptions = {}): Transport {
-  if (isWsSocket(socket)) return new WsTransport(socket, options.copiesWrites === true, options.remoteAddress)
+  if (isWsSocket(socket)) return new WsTransport(socket, options.copiesWrites === true, options.restBytes ?? Infinity, options.remoteAddress)
   return new BrowserWebSocketTransport(socket, options.clock ?? systemClock, options.remoteAddress)
 }
 

@@ -312,3 +312,62 @@ t.test('bytes that are no WebSocket end the transport', async t => {
   await Promise.all([sink.closed(), closed(accepted)])
   t.equal(sink.closes.length, 1)
 })
+
+t.test('who writes on and on to a socket that is closing does not stop the event loop', async t => {
+  const [client, accepted] = await sockets(t)
+  const near = webSocketTransport(accepted)
+  const sink = new Recorder()
+  near.start(sink)
+  let written = 0
+  const writeOn = (): void => {
+    if (sink.closes.length > 0) return
+    written++
+    near.write(pattern(10), writeOn)
+  }
+  near.close()
+  t.equal(accepted.readyState, WebSocket.CLOSING)
+  writeOn()
+  await sink.closed()
+  t.equal(written, 1, 'it was told when all was over')
+  t.strictSame(sink.closes, [undefined])
+  await closed(client)
+})
+
+t.test('after so many bytes the others have their turn', async t => {
+  const { server, port } = await serve(t)
+  const turns: string[] = []
+  const sinks = new Map<string, Recorder>()
+  server.on('connection', (socket, request) => {
+    const name = String(request.url).slice(1)
+    const sink = new Recorder()
+    sink.whenData = () => { turns.push(name) }
+    sinks.set(name, sink)
+    webSocketTransport(socket, { restBytes: 64 * 1024 }).start(sink)
+  })
+  const [greedy, modest] = await Promise.all(['greedy', 'modest'].map(async (name) => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/${name}`)
+    await once(socket, 'open')
+    return socket
+  })) as [WebSocket, WebSocket]
+  for (let i = 0; i < 256; i++) greedy.send(pattern(16 * 1024))
+  modest.send(pattern(1))
+  await Promise.all([sinks.get('greedy')?.received(256 * 16 * 1024), sinks.get('modest')?.received(1)])
+  t.ok(turns.indexOf('modest') < 256, 'it does not come last')
+  t.ok(sinks.get('greedy')?.content().equals(Buffer.concat(Array.from({ length: 256 }, () => pattern(16 * 1024)))))
+})
+
+t.test('a rest does not end the pause of the user', async t => {
+  const [client, accepted] = await sockets(t)
+  const near = webSocketTransport(accepted, { restBytes: 1000 })
+  const sink = new Recorder()
+  sink.whenData = () => { near.pause() }
+  near.start(sink)
+  client.send(pattern(1000))
+  await sink.received(1000)
+  client.send(pattern(1000))
+  await quiet(() => sink.bytes, 5)
+  t.equal(sink.bytes, 1000)
+  near.resume()
+  await sink.received(2000)
+  t.equal(sink.bytes, 2000)
+})
