@@ -212,10 +212,11 @@ export class RpcError extends Error {
  * more than all else that a refusal costs: it has no stack.
  */
 export function peerError (category: Category, message: string, options: RpcErrorOptions = {}): RpcError {
-  const { stackTraceLimit } = Error
-  Error.stackTraceLimit = 0
+  const stacks = Error as { stackTraceLimit?: number }
+  const { stackTraceLimit } = stacks
+  stacks.stackTraceLimit = 0
   const error = new RpcError(category, message, options)
-  Error.stackTraceLimit = stackTraceLimit
+  stacks.stackTraceLimit = stackTraceLimit as number
   return error
 }
 

@@ -49,8 +49,6 @@ export type ConnectionState = typeof ConnectionState[keyof typeof ConnectionStat
 
 /** Replies the peer has not taken, beyond which it is given up. */
 const MAX_UNSENT_REPLY_BYTES = 256 * 1024
-/** What a peer may have had under way when it was told of its fault. */
-const MAX_BYTES_AFTER_FAULT = 256 * 1024
 /** How long a peer may take to agree that a connection is over. */
 const CLOSE_GRACE_MS = 1000
 /** As many fully grown windows as this may stand at a time on one connection. */
@@ -74,8 +72,6 @@ export class Connection implements SessionOwner, TransportSink {
   #minor: 0 | 1 | undefined
   #state: ConnectionState = ConnectionState.Open
   #error: RpcError | undefined
-  /** What came after the peer broke a rule; undefined while it has not. */
-  #faultBytes: number | undefined
   #graceTimer: Timer | undefined
   readonly #floodGuard: FloodGuard
   #owedPong: number | undefined
@@ -213,8 +209,6 @@ export class Connection implements SessionOwner, TransportSink {
     if (this.#state === ConnectionState.Closed) return
     this.lastReceivedAt = this.clock.now()
     this.receivedBytes += chunk.byteLength
-    // Whoever goes on after a fault is not waited for.
-    if (this.#faultBytes !== undefined && (this.#faultBytes += chunk.byteLength) > MAX_BYTES_AFTER_FAULT) return this.destroy()
     try {
       this.#reader.push(chunk)
     } catch (error) {
@@ -258,7 +252,6 @@ export class Connection implements SessionOwner, TransportSink {
     this.#batch.writeMessage(goAway)
     this.#batch.flush()
     this.#error = new RpcError(Category.Unavailable, `connection ended: ${error.message}`, { code: error.code, cause: error })
-    this.#faultBytes = 0
     this.#beginClosing(CloseCode.ProtocolError, error.message)
   }
 

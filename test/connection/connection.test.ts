@@ -3,12 +3,10 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { Category, ErrorCode } from '../../lib/errors.js'
 import { BiDirHandler, RecvHandler, SyncHandler } from '../../lib/server/handlers.js'
-import { Server } from '../../lib/server/server.js'
+import type { Server } from '../../lib/server/server.js'
 import { memoryPair } from '../../lib/transport/memory.js'
 import { MsgType } from '../../lib/wire/message.js'
 import type { ServerOptions } from '../../types/options.js'
-import type { Transport, TransportSink } from '../../types/transport.js'
-import { FakeClock } from '../helpers/fake-clock.js'
 import { frameOf, msg, names, scriptedClient, scriptedServer, settle, text, until, watch, ScriptedPeer } from '../helpers/scripted-peer.js'
 import type { ScriptedClient } from '../helpers/scripted-peer.js'
 
@@ -501,28 +499,4 @@ t.test('an answer that gets no credit for a minute', async t => {
   await peer.expectSilence()
   clock.advance(1000)
   await peer.expect('close', { errCode: Category.ResourceExhausted })
-})
-
-t.test('a peer that broke a rule and goes on all the same is cut off', t => {
-  const ends: string[] = []
-  let sink!: TransportSink
-  // Its closing takes as long as the peer likes.
-  const transport: Transport = {
-    remoteAddress: undefined,
-    start: (started) => { sink = started },
-    write: (_chunk, done) => { queueMicrotask(done) },
-    pause: () => {},
-    resume: () => {},
-    close: () => { ends.push('close') },
-    destroy: () => { ends.push('destroy') }
-  }
-  const { connection } = new Server({ keepAliveIntervalMs: 0 }, { clock: new FakeClock() }).connect(transport)
-  sink.onData(new Uint8Array(8))
-  t.same(ends, ['close'])
-  for (let i = 0; i < 4; i++) sink.onData(new Uint8Array(64 * 1024))
-  t.same(ends, ['close'], 'what was under way is awaited')
-  sink.onData(new Uint8Array(1))
-  t.same(ends, ['close', 'destroy'])
-  t.ok(connection.isClosed)
-  t.end()
 })

@@ -28,6 +28,18 @@ process.on('unhandledRejection', (reason) => { unhandled.push(reason) })
 /** Gzip, snappy, and zstd where this machine has it. */
 const compressors = await nodeCompressors()
 
+/** What is held: the least of a few looks, because the memory of buffers is given back some turns after its collection. */
+async function heldMemory (): Promise<number> {
+  let least = Infinity
+  for (let look = 0; look < 5; look++) {
+    gc()
+    await new Promise((resolve) => { setImmediate(resolve) })
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    least = Math.min(least, heapUsed + arrayBuffers)
+  }
+  return least
+}
+
 function makeServer (): Server {
   const server = new Server({ maxRecvMsgSize: 1 << 20, maxSessionsPerConnection: 300, windowBytes: 128 * 1024 }, { compressors })
   server.register('fault', 'S', 'Echo', new SyncHandler((_context, request) => request))
@@ -266,9 +278,7 @@ t.test('the fault suite', { timeout: 240_000 }, async (t) => {
     t.comment(`median latency of the healthy: ${calm.toFixed(2)} ms before, ${after.toFixed(2)} ms after round ${round}`)
     t.match(server.stats(), { connections: clients.length, sessions: HEALTHY + 2, running: HEALTHY })
     healthy.latencies = []
-    gc()
-    const { heapUsed, arrayBuffers } = process.memoryUsage()
-    memory.push(heapUsed + arrayBuffers)
+    memory.push(await heldMemory())
   }
   const [first = 0, second = 0] = memory
   t.ok(second < first * 1.1, `memory: ${first} bytes after the first round, ${second} after the second`)
