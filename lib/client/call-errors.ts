@@ -7,10 +7,4 @@ export function abortError (signal: AbortSignal | undefined): RpcError {
   return RpcError.is(reason) ? reason : new RpcError(Category.Canceled, 'canceled by the caller', { cause: reason })
 }
 
-export function deadlineError (): RpcError { return new RpcError(Category.DeadlineExceeded, 'deadline exceeded') }
-
-export function sendAfterEnd (): RpcError {
-  return new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END })
-}
-
 export function sessionClosed (): RpcError { return new RpcError(Category.Canceled, 'session closed', { code: ErrorCode.SESSION_CLOSED }) }

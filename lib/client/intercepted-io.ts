@@ -7,12 +7,12 @@
  */
 import type { ClientStreamIO, ClientStreamWrapper, StreamClientCall } from '../../types/client-options.js'
 import type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
-import { rejected } from '../connection/faults.js'
+import { rejected, sendAfterEnd } from '../connection/faults.js'
 import { Inbox } from '../connection/inbox.js'
 import { weightOf } from '../connection/outgoing.js'
 import type { RpcError } from '../errors.js'
 import { Metadata } from '../metadata.js'
-import { sendAfterEnd, sessionClosed } from './call-errors.js'
+import { sessionClosed } from './call-errors.js'
 import type { CallerIO, StreamCall } from './stream-call.js'
 
 interface Said {

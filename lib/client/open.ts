@@ -10,6 +10,7 @@ import { Metadata } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import { metadataTooLarge } from '../connection/faults.js'
 import { MAX_MESSAGE_METADATA_BYTES, MAX_NAME_BYTES, encodedMetadataBytes, metadataBytes } from '../connection/limits.js'
+import { versionRefusal } from '../connection/negotiation.js'
 import { MAX_CHUNK_BYTES } from '../connection/outbox.js'
 import { Close, Open, PROTOCOL_MAJOR } from '../wire/message.js'
 import type { Descr, GoAway, OpenAck, Payload } from '../wire/message.js'
@@ -115,7 +116,7 @@ export class OpenRole implements Role {
 
   handleOpenAck (ack: OpenAck): void {
     const pending = this.#pending.get(ack.openID)
-    const versions = this.#connection.versionRefusal(ack.protocolMajor)
+    const versions = versionRefusal(ack.protocolMajor)
     if (versions === undefined) this.#connection.fixMinor(ack.protocolMinor)
     const isAccepted = ack.errCode === 0 && versions === undefined
     // Late and given-up agreements count too, or the sides would disagree for good (hazard H6).

@@ -6,11 +6,12 @@ import type { Clock, Timer } from '../../types/clock.js'
 import type { CallOptions, UnaryAnswer } from '../../types/client-options.js'
 import { decompressPayload } from '../call/decompress.js'
 import type { DecompressSettings } from '../call/decompress.js'
+import { deadlineExceeded } from '../connection/faults.js'
 import { ErrorCode, RpcError, categoryFromCode } from '../errors.js'
 import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import type { Payload } from '../wire/message.js'
-import { abortError, deadlineError } from './call-errors.js'
+import { abortError } from './call-errors.js'
 import { misuse } from './misuse.js'
 import { deadlineAfter } from './timeout.js'
 
@@ -69,9 +70,9 @@ export class PendingCall {
     this.deadlineAt = deadlineAfter(now, options.timeoutMs)
     const leftMs = this.deadlineAt === undefined ? undefined : this.deadlineAt - now
     if (signal?.aborted === true) this.fail(abortError(signal))
-    else if (leftMs !== undefined && leftMs < 1) this.fail(deadlineError())
+    else if (leftMs !== undefined && leftMs < 1) this.fail(deadlineExceeded())
     else {
-      if (leftMs !== undefined) this.#timer = host.clock.timer(leftMs, () => { this.#giveUp(deadlineError()) })
+      if (leftMs !== undefined) this.#timer = host.clock.timer(leftMs, () => { this.#giveUp(deadlineExceeded()) })
       if (signal !== undefined) {
         this.#signal = signal
         this.#onAbort = () => { this.#giveUp(abortError(signal)) }

@@ -9,7 +9,7 @@ import { ReceiveHalf } from '../call/receive-half.js'
 import { sendWithMetadata } from '../call/send.js'
 import type { DecompressSettings } from '../call/decompress.js'
 import type { MessageOptions, ReceivedMessage } from '../../types/stream.js'
-import { rejected, tooLarge } from '../connection/faults.js'
+import { deadlineExceeded, rejected, sendAfterEnd, tooLarge } from '../connection/faults.js'
 import { weightOf } from '../connection/outgoing.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ErrorCode, ProtocolError, RpcError, categoryFromCode } from '../errors.js'
@@ -17,7 +17,7 @@ import { Metadata, NO_METADATA, metadataEntries } from '../metadata.js'
 import type { MetadataEntry } from '../metadata.js'
 import { Descr, NO_BYTES, Payload, RpcType } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
-import { abortError, deadlineError, sendAfterEnd, sessionClosed } from './call-errors.js'
+import { abortError, sessionClosed } from './call-errors.js'
 import { misuse } from './misuse.js'
 import { fitsOpen } from './open.js'
 import type { OpenRole, Opener } from './open.js'
@@ -119,8 +119,8 @@ export class StreamCall implements SessionSink, Opener, CallerIO {
     this.#signal = signal
     const leftMs = this.#deadlineAt === undefined ? undefined : this.#deadlineAt - now
     if (signal?.aborted === true) return this.#over(abortError(signal))
-    if (leftMs !== undefined && leftMs < 1) return this.#over(deadlineError())
-    if (leftMs !== undefined) this.#timer = clock.timer(leftMs, () => { this.cancel(deadlineError()) })
+    if (leftMs !== undefined && leftMs < 1) return this.#over(deadlineExceeded())
+    if (leftMs !== undefined) this.#timer = clock.timer(leftMs, () => { this.cancel(deadlineExceeded()) })
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     // The Open waits until the end of the caller's own step, so that a first message can travel in it.
     queueMicrotask(() => { this.#open() })

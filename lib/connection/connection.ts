@@ -10,7 +10,7 @@ import { Category, ErrorCode, ProtocolError, RpcError, connectionLost } from '..
 import { IdMap } from '../id-map.js'
 import type { MetadataEntry } from '../metadata.js'
 import { MessageReader } from '../wire/message-reader.js'
-import { GoAway, MsgType, PROTOCOL_MAJOR, PROTOCOL_MINOR, Pong } from '../wire/message.js'
+import { GoAway, MsgType, Pong } from '../wire/message.js'
 import type { Cancel, Close, Message, Open, OpenAck, Payload, Ping, WindowUpdate } from '../wire/message.js'
 import type { SendableMessage } from '../wire/encode.js'
 import type { Clock, Timer } from '../../types/clock.js'
@@ -18,12 +18,11 @@ import { CloseCode } from '../../types/transport.js'
 import type { Transport, TransportSink } from '../../types/transport.js'
 import { Backlog } from './backlog.js'
 import { Batch } from './batch.js'
-import { MAX_MESSAGE_METADATA_BYTES } from './limits.js'
-import { MAX_CHUNK_BYTES } from './outbox.js'
 import type { Outbox } from './outbox.js'
 import { stalled } from './faults.js'
 import { FloodGuard } from './flood-guard.js'
 import { GrowthBudget, effectiveWindow } from './flow-control.js'
+import { agreedMinor, maxFrameBytes } from './negotiation.js'
 import { Places } from './places.js'
 import { Session } from './session.js'
 import type { SessionInit, SessionOwner, SessionSink } from './session.js'
@@ -53,8 +52,6 @@ const MAX_UNSENT_REPLY_BYTES = 256 * 1024
 const CLOSE_GRACE_MS = 1000
 /** As many fully grown windows as this may stand at a time on one connection. */
 const GROWN_WINDOWS = 4
-/** Room for names, ids and the struct around the largest payload and metadata. */
-const FRAME_SLACK_BYTES = 16 * 1024
 
 export class Connection implements SessionOwner, TransportSink {
   readonly settings: ConnectionSettings
@@ -95,8 +92,7 @@ export class Connection implements SessionOwner, TransportSink {
     this.#batch = new Batch(transport, clock)
     this.growth = new GrowthBudget(settings.maxWindowBytes, GROWN_WINDOWS * settings.maxWindowBytes)
     this.#reader = new MessageReader({
-      // Until both know what they speak there is nothing larger to say.
-      maxFrameBytes: openFrameBytes(settings.maxMetadataBytes),
+      maxFrameBytes: maxFrameBytes(undefined, settings),
       onMessage: (message, frameBytes) => { this.#handleMessage(message, frameBytes) }
     })
   }
@@ -125,12 +121,8 @@ export class Connection implements SessionOwner, TransportSink {
   /** Fixes the minor version by the first Open or OpenAck; later calls change nothing. Answers the one in force. */
   fixMinor (peerMinor: number): 0 | 1 {
     if (this.#minor === undefined) {
-      this.#minor = Math.min(PROTOCOL_MINOR, this.settings.minor, peerMinor) === 1 ? 1 : 0
-      const { maxRecvMsgSize, windowBytes, maxMetadataBytes } = this.settings
-      // Chunks make larger frames needless.
-      this.#reader.maxFrameBytes = this.#minor === 1
-        ? Math.max(effectiveWindow(windowBytes) / 2, openFrameBytes(maxMetadataBytes))
-        : Math.max(maxRecvMsgSize + maxMetadataBytes + FRAME_SLACK_BYTES, openFrameBytes(maxMetadataBytes))
+      this.#minor = agreedMinor(this.settings.minor, peerMinor)
+      this.#reader.maxFrameBytes = maxFrameBytes(this.#minor, this.settings)
     }
     return this.#minor
   }
@@ -139,13 +131,6 @@ export class Connection implements SessionOwner, TransportSink {
   startPacking (): void {
     this.#reader.acceptPacked = true
     this.#batch.startPacking()
-  }
-
-  /** The highest major version is the only one: text for a refusal, undefined when the peer's is right. */
-  versionRefusal (peerMajor: number): string | undefined {
-    // Absent counts as 1.
-    if (peerMajor === PROTOCOL_MAJOR || peerMajor === 0) return undefined
-    return `protocol major version ${peerMajor} is not ${PROTOCOL_MAJOR}`
   }
 
   /** Whether the number is that of a session of now; or, of a 1.1 server whose numbers rise, of any so far. */
@@ -405,12 +390,4 @@ export class Connection implements SessionOwner, TransportSink {
     this.#role.handleFault(error)
     this.fail(new ProtocolError('internal error'))
   }
-}
-
-/**
- * The largest Open with a First. A key's character takes up to three bytes; and metadata somewhat beyond their limit get a
- * refusal instead of costing the connection.
- */
-function openFrameBytes (maxMetadataBytes: number): number {
-  return MAX_CHUNK_BYTES + MAX_MESSAGE_METADATA_BYTES + 3 * maxMetadataBytes + FRAME_SLACK_BYTES
 }

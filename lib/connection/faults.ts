@@ -18,6 +18,12 @@ export function metadataTooLarge (maxBytes: number): RpcError {
   return peerError(Category.ResourceExhausted, `the metadata of the message exceed ${maxBytes} bytes`, { code: ErrorCode.METADATA_TOO_LARGE })
 }
 
+export const deadlineExceeded = (): RpcError => peerError(Category.DeadlineExceeded, 'deadline exceeded')
+
+export function sendAfterEnd (): RpcError {
+  return new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END })
+}
+
 /** The session whose peer does not go on in time. */
 export function stalled (text: string): ProtocolError {
   return new ProtocolError(text, { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.SLOW_READER })

@@ -10,7 +10,7 @@ import { NO_BYTES, Payload } from '../wire/message.js'
 import type { Close } from '../wire/message.js'
 import { payloadFrameBytes } from '../wire/encode.js'
 import type { Clock } from '../../types/clock.js'
-import { metadataTooLarge, rejected, tooLarge } from './faults.js'
+import { deadlineExceeded, metadataTooLarge, rejected, tooLarge } from './faults.js'
 import { FRAME_COST_OVERHEAD } from './flow-control.js'
 import type { SendCredit } from './flow-control.js'
 import { Inbox } from './inbox.js'
@@ -282,7 +282,7 @@ export class Outbox {
     const deadlineMS = isFirst && next.deadlineAt !== undefined ? Math.ceil(next.deadlineAt - this.#owner.clock.now()) : 0
     if (isFirst && next.deadlineAt !== undefined && deadlineMS < 1) {
       next.offset = next.bytes.byteLength
-      next.sent = () => { next.failed(new RpcError(Category.DeadlineExceeded, 'deadline exceeded')) }
+      next.sent = () => { next.failed(deadlineExceeded()) }
       return true
     }
     const extra = deadlineMS > 0 ? 16 : 0

@@ -12,13 +12,14 @@ import { NO_METADATA } from '../metadata.js'
 import { Cancel, Close, NO_BYTES, RpcType, WindowUpdate } from '../wire/message.js'
 import type { Payload } from '../wire/message.js'
 import type { SendableMessage } from '../wire/encode.js'
-import { Assembly, checkChunk } from './assembly.js'
-import { SESSION_CLOSED, messageTooLarge, metadataTooLarge, rejected } from './faults.js'
+import type { Assembly } from './assembly.js'
+import { SESSION_CLOSED, messageTooLarge, metadataTooLarge, rejected, sendAfterEnd } from './faults.js'
 import { ReceiveCredit, SendCredit, effectiveWindow, frameCost } from './flow-control.js'
 import type { GrowthBudget } from './flow-control.js'
 import { MAX_MESSAGE_METADATA_BYTES, encodedMetadataBytes } from './limits.js'
 import { Outbox, errorText } from './outbox.js'
 import type { OutboxOwner, SendOptions } from './outbox.js'
+import { PLACED, Reassembly } from './reassembly.js'
 import { SessionState, canReceive, canSend, nextSessionState } from './session-state.js'
 
 /** What a session needs of the connection. */
@@ -81,10 +82,8 @@ export class Session {
   isRunning = true
   /** Whether nobody will take any more of the peer's messages. */
   #isUnread = false
-  /** What an unfinished message waits for: set while there is one. */
-  #assembly: Assembly | undefined
-  /** Whether a whole message that was credited as it came, and nobody took yet, keeps the place. */
-  #isPlaceKept = false
+  /** Made when the first chunk comes: most sessions never see one. */
+  #reassembly: Reassembly | undefined
   #state: SessionState = SessionState.Open
   readonly #owner: SessionOwner
   readonly #credit: ReceiveCredit
@@ -102,7 +101,7 @@ export class Session {
   get state (): SessionState { return this.#state }
   get isClosed (): boolean { return this.#state === SessionState.Closed }
   /** The message that is being put together, for the watch on slow senders. */
-  get assembly (): Assembly | undefined { return this.#assembly }
+  get assembly (): Assembly | undefined { return this.#reassembly?.assembly }
   /** Credit the peer has left. */
   get peerCredit (): number { return this.#credit.outstanding }
   /** When what is being handled arrived, clock milliseconds: one look at the clock for all that came together. */
@@ -117,9 +116,7 @@ export class Session {
 
   /** Sends one message; see Outbox.send. */
   send (bytes: Uint8Array, options?: SendOptions): Promise<void> | undefined {
-    if (!canSend(this.#state) && this.#state !== SessionState.Closed) {
-      return rejected(new RpcError(Category.FailedPrecondition, 'send after the end of the stream', { code: ErrorCode.SEND_AFTER_END }))
-    }
+    if (!canSend(this.#state) && this.#state !== SessionState.Closed) return rejected(sendAfterEnd())
     return this.outbox.send(bytes, options)
   }
 
@@ -185,9 +182,7 @@ export class Session {
       this.heldBytes -= cost
       this.#owner.hold(this, -cost)
     } else if (cost === PLACED) {
-      this.#isPlaceKept = false
-      this.#owner.releasePlace(this)
-      if (this.#assembly?.isDiscarding === false) this.#owner.requestPlace(this)
+      this.#reassembly?.placeTaken()
     } else this.#returnCredit(cost)
   }
 
@@ -203,7 +198,7 @@ export class Session {
     if (!this.#credit.charge(cost)) {
       throw new ProtocolError('flow control window exceeded', { scope: 'session', category: Category.ResourceExhausted, code: ErrorCode.FLOW_CONTROL })
     }
-    if (payload.more || this.#assembly !== undefined) this.#handleChunk(payload, cost)
+    if (payload.more || this.assembly !== undefined) this.#reassemble().handle(payload, cost)
     else this.#deliver(payload, cost)
   }
 
@@ -220,13 +215,9 @@ export class Session {
   }
 
   handleCancel (reqID: number): void {
-    const assembly = this.#assembly
-    if (assembly !== undefined && (reqID === 0 || assembly.reqID === reqID)) {
-      const isAnswered = assembly.isDiscarding
-      this.#dropAssembly(assembly)
-      // A request of which only a part has come gets its one answer like any other.
-      if (reqID !== 0 && this.isSynchronous && !isAnswered) return this.sink.onBadMessage(reqID, new RpcError(Category.Canceled, 'canceled by the client'))
-    }
+    const isUnanswered = this.#reassembly?.cancel(reqID) === true
+    // A request of which only a part has come gets its one answer like any other.
+    if (reqID !== 0 && this.isSynchronous && isUnanswered) return this.sink.onBadMessage(reqID, new RpcError(Category.Canceled, 'canceled by the client'))
     this.sink.onCancel(reqID)
   }
 
@@ -264,21 +255,11 @@ export class Session {
   /** Nobody will take any more of the peer's messages: what of an unfinished one is stored, and what comes, is thrown away. */
   ignoreInput (): void {
     this.#isUnread = true
-    const assembly = this.#assembly
-    if (assembly === undefined) return
-    this.#discard(assembly)
-    if (!this.#isPlaceKept) this.#owner.releasePlace(this)
+    this.#reassembly?.ignore()
   }
 
-  /** The connection has a place for the unfinished message now: what is stored is credited. */
-  placeGranted (): void {
-    const assembly = this.#assembly
-    if (assembly === undefined || assembly.isDiscarding) return this.#owner.releasePlace(this)
-    assembly.hasPlace = true
-    const cost = assembly.uncredited
-    assembly.uncredited = 0
-    this.#returnCredit(cost)
-  }
+  /** The connection has a place for the unfinished message now. */
+  placeGranted (): void { this.#reassemble().placeGranted() }
 
   #handlePayload10 (payload: Payload, frameBytes: number): void {
     // What no handler will take is thrown away and not counted.
@@ -289,52 +270,19 @@ export class Session {
     this.#deliver(payload, cost)
   }
 
-  #handleChunk (payload: Payload, cost: number): void {
-    const { settings, clock } = this.#owner
-    checkChunk(payload)
-    let assembly = this.#assembly
-    if (assembly !== undefined && assembly.reqID !== payload.reqID) {
-      if (payload.more) throw new ProtocolError('two unfinished messages', { scope: 'session' })
-      return this.#deliver(payload, cost)
-    }
-    if (assembly === undefined) {
-      this.#assembly = assembly = new Assembly(payload, clock.now())
-      if (this.#isUnread) assembly.discard()
-      else if (!this.#isPlaceKept) this.#owner.requestPlace(this)
-    }
-    assembly.lastChunkAt = clock.now()
-    if (payload.errCode !== 0) {
-      // The answer that had begun ends as a failure.
-      this.#dropAssembly(assembly)
-      return this.#deliver(payload, cost)
-    }
-    if (assembly.isDiscarding) {
-      this.#returnCredit(cost)
-      if (!payload.more) this.#endAssembly()
-      return
-    }
-    const fits = assembly.add(payload, settings.maxRecvMsgSize)
-    if (!fits) {
-      this.#discard(assembly)
-      this.#returnCredit(cost)
-      if (!payload.more) this.#endAssembly()
-      return this.#badMessage(assembly.reqID, messageTooLarge(settings.maxRecvMsgSize))
-    }
-    if (assembly.hasPlace) this.#returnCredit(cost)
-    else assembly.uncredited += cost
-    if (!payload.more) this.#joined(assembly, payload)
-  }
-
-  #joined (assembly: Assembly, last: Payload): void {
-    if (assembly.hasPlace) {
-      this.#assembly = undefined
-      this.#isPlaceKept = true
-    } else this.#endAssembly()
-    const cost = assembly.hasPlace ? PLACED : assembly.uncredited
-    const now = this.#owner.clock.now()
-    if (!this.isSynchronous || !assembly.isLate(now)) return this.#deliver(assembly.join(last, now), cost)
-    this.taken(cost)
-    this.sink.onBadMessage(assembly.reqID, new RpcError(Category.DeadlineExceeded, 'deadline exceeded'))
+  #reassemble (): Reassembly {
+    const owner = this.#owner
+    this.#reassembly ??= new Reassembly({
+      clock: owner.clock,
+      maxRecvMsgSize: owner.settings.maxRecvMsgSize,
+      isSynchronous: this.isSynchronous,
+      returnCredit: (cost) => { this.#returnCredit(cost) },
+      deliver: (payload, cost) => { this.#deliver(payload, cost) },
+      refuse: (reqID, error) => { this.#badMessage(reqID, error) },
+      requestPlace: () => { owner.requestPlace(this) },
+      releasePlace: () => { owner.releasePlace(this) }
+    }, this.#isUnread)
+    return this.#reassembly
   }
 
   #deliver (payload: Payload, cost: number): void {
@@ -370,29 +318,11 @@ export class Session {
     this.sink.onFail(error)
   }
 
-  #discard (assembly: Assembly): void {
-    const cost = assembly.uncredited
-    assembly.uncredited = 0
-    assembly.discard()
-    this.#returnCredit(cost)
-  }
-
-  /** Forgets the unfinished message altogether: no more of it will come. */
-  #dropAssembly (assembly: Assembly): void {
-    this.#discard(assembly)
-    this.#endAssembly()
-  }
-
-  #endAssembly (): void {
-    this.#assembly = undefined
-    if (!this.#isPlaceKept) this.#owner.releasePlace(this)
-  }
-
   #returnCredit (cost: number): void {
     const bytes = this.#credit.take(cost)
     if (bytes === 0 || this.isClosed) return
     // Until now the peer could not go on with its message.
-    if (this.#assembly !== undefined) this.#assembly.lastChunkAt = this.#owner.clock.now()
+    if (this.assembly !== undefined) this.assembly.lastChunkAt = this.#owner.clock.now()
     const update = new WindowUpdate()
     update.sessionID = this.id
     update.bytes = bytes
@@ -402,8 +332,7 @@ export class Session {
   #finish (reason: RpcError): void {
     if (this.isClosed) return
     this.#state = nextSessionState(this.#state, 'close')
-    if (this.#assembly !== undefined || this.#isPlaceKept) this.#owner.releasePlace(this)
-    this.#assembly = undefined
+    this.#reassembly?.close()
     if (this.heldBytes !== 0) this.#owner.hold(this, -this.heldBytes)
     this.heldBytes = 0
     this.#credit.release()
@@ -411,11 +340,5 @@ export class Session {
     this.#owner.release(this)
   }
 }
-
-/**
- * The cost of a whole message whose chunks were credited as they came: taking it gives back no credit but
- * the place in which it was put together.
- */
-const PLACED = -1
 
 const END_STREAM: SendOptions = Object.freeze({ endStream: true, force: true })

@@ -28,7 +28,6 @@ export function checkAnswer (answer: unknown): Uint8Array {
 }
 
 export const canceled = (text: string): RpcError => peerError(Category.Canceled, text)
-export const deadlineExceeded = (): RpcError => peerError(Category.DeadlineExceeded, 'deadline exceeded')
 
 function isAbortError (thrown: unknown): boolean {
   return thrown instanceof Error && (thrown.name === 'AbortError' || thrown.name === 'TimeoutError')

@@ -14,6 +14,7 @@ import { CloseCode } from '../../types/transport.js'
 import type { Transport } from '../../types/transport.js'
 import { Connection } from '../connection/connection.js'
 import type { Role } from '../connection/connection.js'
+import { versionRefusal } from '../connection/negotiation.js'
 import { errorText } from '../connection/outbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import type { ConnectionSettings } from '../connection/settings.js'
@@ -165,7 +166,7 @@ export class ServerConn implements Role, ConnectionView {
 
   handleOpen (open: Open): void {
     const { connection } = this
-    const versions = connection.versionRefusal(open.protocolMajor)
+    const versions = versionRefusal(open.protocolMajor)
     if (versions !== undefined) return this.#refuse(open, new RpcError(Category.FailedPrecondition, versions, { code: ErrorCode.VERSION_MISMATCH }))
     connection.fixMinor(open.protocolMinor)
     const found = examineOpen(open, {

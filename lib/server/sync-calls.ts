@@ -4,6 +4,7 @@
  * knows no other way to be told (protocol 1.0, 5.2; 1.1, section 4).
  */
 import { detached } from '../call/detached.js'
+import { deadlineExceeded } from '../connection/faults.js'
 import { Inbox } from '../connection/inbox.js'
 import type { Session, SessionSink } from '../connection/session.js'
 import { Category, ProtocolError } from '../errors.js'
@@ -14,7 +15,7 @@ import type { Close, Payload } from '../wire/message.js'
 import type { Timer } from '../../types/clock.js'
 import type { SessionContext } from './context.js'
 import { deadlineIn } from './deadline.js'
-import { canceled, deadlineExceeded } from './outcome.js'
+import { canceled } from './outcome.js'
 import type { Registration } from './registry.js'
 import type { RequestGate } from './request-gate.js'
 import type { CallServices } from './services.js'

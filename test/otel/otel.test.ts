@@ -65,7 +65,7 @@ t.test('a synchronous call: one span on each side, the server\'s the child of th
   const add = client.sync('shop', 'Cart', 'Add')
   t.equal(text(await context.with(trace.setSpan(context.active(), program), () => add.call(bytes('tea')))), 'tea')
 
-  const [clientSpan, serverSpan] = [sdk.only('client'), sdk.only('server')]
+  const [clientSpan, serverSpan] = [sdk.single('client'), sdk.single('server')]
   t.equal(clientSpan.name, 'shop.Cart/Add')
   t.equal(clientSpan.parentSpanContext?.spanId, program.spanContext().spanId)
   t.strictSame(clientSpan.attributes, {
@@ -119,9 +119,9 @@ t.test('which outcomes are errors: all for the client, the server\'s own for the
     const name = categoryName(category)
     t.equal((await failureOf(fail.call(bytes(String(category))))).category, category)
     const failed = { status: { code: SpanStatusCode.ERROR, message: 'no tea' }, attributes: { 'rpc.status_code': name, 'error.type': name } }
-    t.match(sdk.only('client'), failed, `${name} in the client`)
-    if (own.has(category)) t.match(sdk.only('server'), failed, `${name} in the server`)
-    else t.match(sdk.only('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': name, 'error.type': undefined } }, `${name} in the server`)
+    t.match(sdk.single('client'), failed, `${name} in the client`)
+    if (own.has(category)) t.match(sdk.single('server'), failed, `${name} in the server`)
+    else t.match(sdk.single('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': name, 'error.type': undefined } }, `${name} in the server`)
   }
 })
 
@@ -129,8 +129,8 @@ t.test('a foreign error is Internal to the peer, and keeps its text where it hap
   const { sdk, server, client } = observed(t)
   server.register('p', 'S', 'Break', new SyncHandler(async () => { throw new RangeError('out of tea') }))
   t.equal((await failureOf(client.sync('p', 'S', 'Break').call(bytes('')))).category, Category.Internal)
-  t.match(sdk.only('server'), { status: { code: SpanStatusCode.ERROR, message: 'out of tea' }, attributes: { 'rpc.status_code': 'Internal', 'error.type': 'Internal' } })
-  t.match(sdk.only('client'), { status: { message: 'internal error' }, attributes: { 'error.type': 'Internal' } })
+  t.match(sdk.single('server'), { status: { code: SpanStatusCode.ERROR, message: 'out of tea' }, attributes: { 'rpc.status_code': 'Internal', 'error.type': 'Internal' } })
+  t.match(sdk.single('client'), { status: { message: 'internal error' }, attributes: { 'error.type': 'Internal' } })
 })
 
 t.test('an error of the program around a client\'s call has a type and no status', async (t) => {
@@ -163,8 +163,8 @@ t.test('a span ends when the peer has its answer, whatever the handler still doe
   await arrivals.reach(1)
   clock.advance(200)
   t.equal((await late).category, Category.DeadlineExceeded)
-  t.match(sdk.only('server'), { status: { code: SpanStatusCode.ERROR }, attributes: { 'rpc.status_code': 'DeadlineExceeded' } })
-  t.match(sdk.only('client'), { attributes: { 'rpc.status_code': 'DeadlineExceeded', 'error.type': 'DeadlineExceeded' } })
+  t.match(sdk.single('server'), { status: { code: SpanStatusCode.ERROR }, attributes: { 'rpc.status_code': 'DeadlineExceeded' } })
+  t.match(sdk.single('client'), { attributes: { 'rpc.status_code': 'DeadlineExceeded', 'error.type': 'DeadlineExceeded' } })
 
   sdk.reset()
   const controller = new AbortController()
@@ -173,8 +173,8 @@ t.test('a span ends when the peer has its answer, whatever the handler still doe
   controller.abort()
   t.equal((await canceled).category, Category.Canceled)
   await until(() => sdk.serverSpans.length === 1)
-  t.match(sdk.only('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': 'Canceled', 'error.type': undefined } })
-  t.match(sdk.only('client'), { status: { code: SpanStatusCode.ERROR }, attributes: { 'error.type': 'Canceled' } })
+  t.match(sdk.single('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': 'Canceled', 'error.type': undefined } })
+  t.match(sdk.single('client'), { status: { code: SpanStatusCode.ERROR }, attributes: { 'error.type': 'Canceled' } })
 
   gate.open()
   await until(() => server.stats().running === 0)
@@ -191,7 +191,7 @@ t.test('without traceparent the parent is the trace that the Open names', async 
     sdk.reset()
     peer.send(msg.open({ ...fields, descr: names.sync, window: 65536, first: msg.first({ reqID: 1, payload: bytes('x') }) }))
     await until(() => sdk.serverSpans.length === 1)
-    return sdk.only('server').parentSpanContext
+    return sdk.single('server').parentSpanContext
   }
   t.match(await parentAfter({ openID: 1, traceID, spanID }), {
     traceId: '0102030405060708090a0b0c0d0e0f10', spanId: 'f0f1f2f3f4f5f6f7', traceFlags: TraceFlags.SAMPLED, isRemote: true
@@ -257,13 +257,13 @@ t.test('a stream that fails, one that its caller leaves, one that is refused', a
   t.equal(text((await long.next()).value as Uint8Array), 'one')
   await long.return?.()
   await until(() => sdk.spans.length === 2)
-  t.match(sdk.only('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': 'Canceled' } })
-  t.match(sdk.only('client'), { attributes: { 'rpc.status_code': 'Canceled' } })
+  t.match(sdk.single('server'), { status: { code: SpanStatusCode.UNSET }, attributes: { 'rpc.status_code': 'Canceled' } })
+  t.match(sdk.single('client'), { attributes: { 'rpc.status_code': 'Canceled' } })
 
   sdk.reset()
   t.equal((await failureOf(texts(client.recv('p', 'S', 'Nowhere')))).category, Category.Unimplemented)
   await until(() => sdk.spans.length === 1)
-  t.match(sdk.only('client'), { attributes: { 'rpc.status_code': 'Unimplemented' } }, 'an Open that is refused reaches no interceptor of the server')
+  t.match(sdk.single('client'), { attributes: { 'rpc.status_code': 'Unimplemented' } }, 'an Open that is refused reaches no interceptor of the server')
 })
 
 t.test('measurements: both histograms, in seconds, with the buckets of the conventions', async (t) => {

@@ -30,7 +30,7 @@ export class TelemetrySdk {
   get clientSpans (): ReadableSpan[] { return this.spans.filter((span) => span.kind === SpanKind.CLIENT) }
 
   /** The one span of its kind, since the last reset. */
-  only (kind: 'server' | 'client'): ReadableSpan {
+  single (kind: 'server' | 'client'): ReadableSpan {
     const spans = kind === 'server' ? this.serverSpans : this.clientSpans
     const [span] = spans
     if (span === undefined || spans.length > 1) throw new Error(`${spans.length} ${kind} spans`)
